@@ -1,0 +1,82 @@
+//! The rules in force for one contract, pinned in its opening event: a later policy never changes an old contract.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{prorate::Terms, time::Seconds};
+
+/// How a rental came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndedBy {
+    /// The paid term was over.
+    Term,
+    /// The renter ended it early.
+    Renter,
+    /// The owner ended it early.
+    Owner,
+    /// The operator ended it early.
+    Operator,
+    /// The device was lost past its grace.
+    DeviceLost,
+}
+
+/// Pro-rating terms for each way a rental can end, and the waits around money.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// The term was served; an outage is still credited.
+    pub term: Terms,
+    /// The renter ended it.
+    pub renter: Terms,
+    /// The owner ended it.
+    pub owner: Terms,
+    /// The operator ended it.
+    pub operator: Terms,
+    /// The device was lost.
+    pub device_lost: Terms,
+    /// Seconds from a rental's end until its payout is issued.
+    pub payout_delay_s: Seconds,
+    /// Seconds for which a refund quote stands.
+    pub quote_valid_s: Seconds,
+}
+
+impl Policy {
+    /// The terms for one way to end.
+    #[must_use]
+    pub const fn terms(&self, by: EndedBy) -> &Terms {
+        match by {
+            EndedBy::Term => &self.term,
+            EndedBy::Renter => &self.renter,
+            EndedBy::Owner => &self.owner,
+            EndedBy::Operator => &self.operator,
+            EndedBy::DeviceLost => &self.device_lost,
+        }
+    }
+
+    /// Whether every number is in its range.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        let terms = [self.term, self.renter, self.owner, self.operator, self.device_lost];
+        terms.iter().all(Terms::is_valid)
+            && !self.term.void
+            && self.term.keep_bps == 0
+            && self.payout_delay_s >= 0
+            && self.quote_valid_s >= 0
+    }
+}
+
+impl Default for Policy {
+    /// Ten percent for the operator, none when the operator ends it; no notice, nothing kept; quotes stand 5 minutes.
+    fn default() -> Self {
+        let terms = Terms { fee_bps: 1_000, ..Terms::default() };
+        Self {
+            term: terms,
+            renter: terms,
+            owner: terms,
+            operator: Terms::default(),
+            device_lost: terms,
+            payout_delay_s: 0,
+            quote_valid_s: 300,
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The embedded log: one SQLite file.
+//!
+//! # Shape
+//! One thread writes. It takes every append that waits, checks each against the last revisions it holds in memory,
+//! inserts what fits in one transaction, commits (one `fdatasync` for all of them) and then answers. Reads run on a
+//! few read-only connections beside it. [`open`] decides whether a file may be touched at all.
+//!
+//! # Correctness
+//! - `journal_mode=wal` with `synchronous=full`: an append is answered after its commit is on the disk.
+//! - Positions and revisions are chosen inside `begin immediate`, which only one process can hold; the command line may
+//!   append to the file of a running server. What the writer remembers is dropped when the log has grown by other
+//!   hands, which the highest position shows, because events are never deleted.
+//! - A refused append writes nothing, so it cannot disturb the others of its transaction.
+//! - When a commit fails nobody can say whether it is on the disk: everybody in it hears
+//!   [`AppendError::OutcomeUnknown`], the writer forgets what it knew and opens the file again. A retry finds out.
+
+mod heads;
+pub mod open;
+mod reader;
+mod row;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use domain::event::{Position, Recorded, Revision, StreamName};
+use tokio::sync::watch;
+
+use self::{open::OpenError, reader::Readers, writer::Handle};
+use super::{Append, AppendError, Appended, EventLog, LogError, check};
+
+/// A log in a SQLite file.
+#[derive(Debug)]
+pub struct SqliteLog {
+    path: PathBuf,
+    readers: Arc<Readers>,
+    /// None when the log was opened for reading.
+    writer: Option<Handle>,
+    head: Arc<watch::Sender<Option<Position>>>,
+}
+
+impl SqliteLog {
+    /// Opens a log for reading and appending; creates it or brings its schema up to date when needed.
+    ///
+    /// # Errors
+    /// When the file is no log, is damaged, or was written by a newer Berth; then it was not touched.
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let path = path.as_ref().to_owned();
+        open::prepare(&path).await?;
+        Self::start(path, true).await
+    }
+
+    /// Opens an existing log for reading only: beside a running server, or where nothing may be written.
+    ///
+    /// # Errors
+    /// As for [`SqliteLog::open`], and when there is no log or its schema is older than this Berth.
+    pub async fn open_read_only(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let path = path.as_ref().to_owned();
+        open::must_be_current(&path).await?;
+        Self::start(path, false).await
+    }
+
+    async fn start(path: PathBuf, write: bool) -> Result<Self, OpenError> {
+        let readers = Arc::new(Readers::new(path.clone()));
+        let last = readers.head().await.map_err(|e| OpenError::storage(&path, &e))?;
+        let head = Arc::new(watch::Sender::new(last));
+        let writer = match write {
+            true => {
+                Some(Handle::start(path.clone(), head.clone()).map_err(|e| OpenError::storage(&path, &e))?)
+            }
+            false => None,
+        };
+        Ok(Self { path, readers, writer, head })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes what was accepted and stops accepting. Dropping the log does the same, blocking.
+    pub async fn close(&self) {
+        if let Some(writer) = &self.writer {
+            writer.close().await;
+        }
+    }
+}
+
+#[async_trait]
+impl EventLog for SqliteLog {
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        check(&append)?;
+        match &self.writer {
+            Some(writer) => writer.append(append).await,
+            None => Err(AppendError::Fatal("it was opened for reading only".into())),
+        }
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamName,
+        from: Revision,
+        max: usize,
+    ) -> Result<Vec<Recorded>, LogError> {
+        self.readers.read_stream(stream.clone(), from, max).await
+    }
+
+    async fn read_all(&self, from: Position, max: usize) -> Result<Vec<Recorded>, LogError> {
+        self.readers.read_all(from, max).await
+    }
+
+    async fn head(&self) -> Result<Option<Position>, LogError> {
+        self.readers.head().await
+    }
+
+    fn follow(&self) -> watch::Receiver<Option<Position>> {
+        self.head.subscribe()
+    }
+}
