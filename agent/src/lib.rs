@@ -1,1 +1,51 @@
-//! Berth.
+//! The agent that runs on a rented device.
+//!
+//! ```sh
+//! berth-agent check  --config agent.json   # explains what is wrong
+//! berth-agent run    --config agent.json   # what the service manager starts
+//! berth-agent status --config agent.json --json
+//! ```
+//!
+//! # Shape
+//! ```text
+//! server ── signed answer ──► heard ──► decide (pure) ──► record (durable) ──► volume
+//!            anything else = Silence      one row of a table   intention first     then the act
+//! ```
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`config`] | reads `agent.json` |
+//! | [`heard`] | turns bytes into a verified word or into silence |
+//! | [`decide`] | the decision table: one pure function |
+//! | [`record`] | the durable record, its lock and the only file writer |
+//! | [`volume`] | the renter's directory and the label that fences it |
+//! | [`erase`] | numbered, re-entrant steps that end in a receipt |
+//! | [`server`] | the HTTP calls |
+//! | [`run`] | the loop that ties them together |
+//!
+//! # Correctness
+//! Time can stop a lease's workload; only a tombstone signed by the server and naming the epoch can erase its data. The
+//! order is always: verify, make the intention durable, act, make the result durable, tell the server. So the process
+//! may be killed at any instruction.
+//!
+//! # Limits
+//! The owner of a device has root and physical access and can read a running lease's data. A directory volume is erased
+//! by removing its files, which gives no physical guarantee on flash; its receipts say so.
+
+pub mod cli;
+pub mod config;
+pub mod decide;
+mod dice;
+pub mod erase;
+mod file;
+mod hardware;
+pub mod heard;
+pub mod identity;
+pub mod pace;
+pub mod record;
+pub mod run;
+pub mod server;
+pub mod status;
+pub mod volume;
+
+pub use cli::main_with;

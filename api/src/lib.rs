@@ -1,1 +1,24 @@
-//! Berth.
+//! The Berth server: JSON API, scheduler, steward and command line.
+//!
+//! A request or a due moment becomes a command; [`execute`] loads the aggregate, lets it decide and appends what it
+//! decided; the [`steward`] follows the log and issues what follows from each event; the views answer every question.
+
+pub mod accounts;
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod contracts;
+#[cfg(feature = "demo")]
+pub mod demo;
+pub mod devices;
+pub mod error;
+pub mod execute;
+pub mod feed;
+pub mod http;
+pub mod keys;
+pub mod orders;
+pub mod scheduler;
+pub mod server;
+pub mod steward;
+pub mod telemetry;

@@ -1,2 +1,5 @@
-//! Berth.
-fn main() {}
+//! `berth`: the server and its command line.
+
+fn main() -> std::process::ExitCode {
+    api::cli::main()
+}

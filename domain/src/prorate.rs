@@ -9,6 +9,8 @@
 //! residual goes to the owner; refund and owner come from subtraction and are never rounded a second time. Hence
 //! `refund + owner + fee = paid` exactly, and each part is at least 0. Rounding any two parts on their own breaks it.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -88,19 +90,45 @@ pub fn split(segment: Interval, paid: i128, t: Time, terms: &Terms, offline: &[I
 /// Seconds of `window` that lie in at least one of `intervals`.
 #[must_use]
 pub fn union_len(intervals: &[Interval], window: Interval) -> Seconds {
-    let mut clipped: Vec<_> = intervals
-        .iter()
-        .map(|i| Interval::new(i.start.max(window.start), i.end.min(window.end)))
-        .filter(|i| !i.is_empty())
-        .collect();
+    union(intervals, window).into_iter().map(Interval::len).sum()
+}
+
+/// The parts of `window` that lie in at least one of `intervals`: in order, apart from each other, none empty.
+#[must_use]
+pub fn union(intervals: &[Interval], window: Interval) -> Vec<Interval> {
+    let clip = |i: &Interval| Interval::new(i.start.max(window.start), i.end.min(window.end));
+    let mut clipped: Vec<_> = intervals.iter().map(clip).filter(|i| !i.is_empty()).collect();
     clipped.sort_unstable();
-    let (mut total, mut covered) = (0, window.start);
-    for interval in clipped {
-        let fresh = Interval::new(interval.start.max(covered), interval.end);
-        total += fresh.len();
-        covered = covered.max(interval.end);
+    clipped.dedup_by(|next, last| {
+        let meets = next.start <= last.end;
+        if meets {
+            last.end = last.end.max(next.end);
+        }
+        meets
+    });
+    clipped
+}
+
+/// As [`union`], in at most `max` parts (at least 1): the shortest gaps are filled, so nothing is lost and little gained.
+#[must_use]
+pub fn union_of(max: usize, intervals: &[Interval], window: Interval) -> Vec<Interval> {
+    let mut parts = union(intervals, window);
+    let excess = parts.len().saturating_sub(max.max(1));
+    if excess == 0 {
+        return parts;
     }
-    total
+    let gap = |pair: &[Interval]| pair[1].start.since(pair[0].end);
+    let mut gaps: Vec<_> = parts.windows(2).map(gap).zip(1..).collect();
+    gaps.sort_unstable();
+    let filled: BTreeSet<usize> = gaps.into_iter().take(excess).map(|(_, next)| next).collect();
+    let mut joined: Vec<Interval> = Vec::with_capacity(parts.len() - excess);
+    for (i, part) in parts.drain(..).enumerate() {
+        match joined.last_mut() {
+            Some(last) if filled.contains(&i) => last.end = part.end,
+            _ => joined.push(part),
+        }
+    }
+    joined
 }
 
 /// Divides `total` by `weights`: floors first, then one unit each to the largest remainders, ties to the lowest index.

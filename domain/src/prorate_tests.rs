@@ -50,6 +50,17 @@ fn a_moderated_split_gives_the_odd_units_to_the_largest_remainders() {
     assert_eq!(largest_remainder(5, &[0, 0]), None);
 }
 
+#[test]
+fn outages_become_fewer_by_filling_the_shortest_gaps() {
+    let outages = [span(50, 60), span(0, 10), span(13, 20), span(22, 30), span(25, 26)];
+    let all = span(-100, 55);
+    assert_eq!(union_of(9, &outages, all), [span(0, 10), span(13, 20), span(22, 30), span(50, 55)]);
+    assert_eq!(union_of(3, &outages, all), [span(0, 10), span(13, 30), span(50, 55)]);
+    assert_eq!(union_of(2, &outages, all), [span(0, 30), span(50, 55)]);
+    assert_eq!(union_of(0, &outages, all), [span(0, 55)]);
+    assert_eq!(union_of(2, &outages, span(30, 30)), []);
+}
+
 #[derive(Debug, Clone)]
 struct Case {
     segment: Interval,

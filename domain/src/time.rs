@@ -18,6 +18,11 @@ const MIN: i64 = -62_135_596_800;
 const MAX: i64 = 253_402_300_799;
 
 impl Time {
+    /// The last second of the year 9999.
+    pub const MAX: Self = Self(MAX);
+    /// The first second of the year 0001.
+    pub const MIN: Self = Self(MIN);
+
     /// The time `unix` seconds after 1970, clamped to the years 0001–9999.
     #[must_use]
     pub const fn from_unix(unix: i64) -> Self {

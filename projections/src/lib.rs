@@ -1,3 +1,8 @@
 //! The event log and every read model folded from it: the only code that talks to a database.
 
 pub mod log;
+pub mod private;
+pub mod rebuild;
+pub mod rows;
+pub mod runner;
+pub mod views;

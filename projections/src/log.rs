@@ -24,6 +24,7 @@ use tokio::sync::watch;
 pub mod contract;
 mod limits;
 pub mod memory;
+pub mod pages;
 pub mod sqlite;
 
 pub use limits::{

@@ -1,5 +1,6 @@
 //! Why a contract says no.
 
+use super::MAX_SEGMENTS;
 use crate::{
     id::ExtensionId,
     money::{Asset, Money},
@@ -54,6 +55,9 @@ pub enum ContractRefusal {
     /// The price is beyond the asset's range.
     #[error("the price is beyond the asset's range; ask for a shorter term")]
     PriceOutOfRange,
+    /// It was extended as often as it can be.
+    #[error("the rental has {MAX_SEGMENTS} paid segments, which is the most; rent again when it is over")]
+    TooManySegments,
     /// A policy number is out of its range.
     #[error("the policy is invalid")]
     PolicyInvalid,
@@ -103,7 +107,9 @@ impl ContractRefusal {
             }
             Self::WrongAmount { expected } => RejectReason::WrongAmount { expected: *expected },
             Self::WrongAsset { expected } => RejectReason::WrongAsset { expected: *expected },
-            Self::PriceOutOfRange | Self::PolicyInvalid | Self::NotOffered => RejectReason::NotOffered,
+            Self::PriceOutOfRange | Self::PolicyInvalid | Self::NotOffered | Self::TooManySegments => {
+                RejectReason::NotOffered
+            }
             Self::ExtensionUnknown | Self::ExtensionPending(_) | Self::NotLapsedYet { .. } => {
                 RejectReason::ExtensionUnknown
             }

@@ -10,6 +10,7 @@
 //! epoch ends nothing. The caller puts the contract's end into that command.
 
 mod command;
+mod decide;
 mod event;
 mod refusal;
 
@@ -22,15 +23,15 @@ pub use refusal::DeviceRefusal;
 
 use crate::{
     aggregate::{Aggregate, Decision},
-    id::{AccountId, ContractId, DeviceId, Epoch},
-    key::Digest,
+    id::{AccountId, DeviceId, Epoch},
+    key::{Digest, PublicKey},
     offer::Offer,
     order::RejectReason,
+    prorate::union_of,
     time::{Interval, Time},
-    wire::SignedReceipt,
 };
 
-/// The most outages kept for one lease; later ones widen the last, in the renter's favour.
+/// The most outages kept for one lease or contract; beyond, those closest together become one, in the renter's favour.
 pub const MAX_OUTAGES: usize = 500;
 
 /// A device's latest lease.
@@ -120,7 +121,9 @@ impl Device {
     /// The last epoch whose data is erased; 0 for none.
     #[must_use]
     pub fn erased_floor(&self) -> Epoch {
-        self.lease.as_ref().map_or(0, |l| if l.erased { l.granted.epoch } else { l.granted.epoch - 1 })
+        self.lease
+            .as_ref()
+            .map_or(0, |l| if l.erased { l.granted.epoch } else { l.granted.epoch.saturating_sub(1) })
     }
 
     /// When the lease `epoch` was offline until `now`, a loss that goes on included.
@@ -129,8 +132,11 @@ impl Device {
         if self.lease.as_ref().is_none_or(|lease| lease.granted.epoch != epoch) {
             return Vec::new();
         }
-        let open = self.lost.as_ref().map(|lost| Interval::new(lost.last_seen, now.max(lost.last_seen)));
-        self.outages.iter().copied().chain(open).collect()
+        let mut outages = self.outages.clone();
+        if let Some(lost) = &self.lost {
+            add_outage(&mut outages, Interval::new(lost.last_seen, now.max(lost.last_seen)));
+        }
+        outages
     }
 
     /// What a renter can have of it now.
@@ -154,11 +160,7 @@ impl Device {
     ///
     /// # Errors
     /// When the device is unknown or retired, another device holds the lease, or the last epoch is not erased.
-    pub fn next_epoch(
-        &self,
-        device_key: crate::key::PublicKey,
-        config_hash: Digest,
-    ) -> Result<Epoch, DeviceRefusal> {
+    pub fn next_epoch(&self, device_key: PublicKey, config_hash: Digest) -> Result<Epoch, DeviceRefusal> {
         self.enrolled()?;
         match &self.lease {
             Some(lease) if lease.ended.is_none() => {
@@ -167,62 +169,8 @@ impl Device {
             }
             Some(lease) if !lease.erased => Err(DeviceRefusal::NotErased { epoch: lease.granted.epoch }),
             _ if self.retired => Err(DeviceRefusal::Retired),
-            Some(lease) => Ok(lease.granted.epoch + 1),
+            Some(lease) => Ok(lease.granted.epoch.saturating_add(1)),
             None => Ok(1),
-        }
-    }
-
-    fn enrolled(&self) -> Result<AccountId, DeviceRefusal> {
-        self.owner.ok_or(DeviceRefusal::Unknown)
-    }
-
-    fn in_service(&self) -> Result<(), DeviceRefusal> {
-        self.enrolled()?;
-        if self.retired { Err(DeviceRefusal::Retired) } else { Ok(()) }
-    }
-
-    fn grant(&self, lease: LeaseGranted) -> Result<Decision<DeviceEvent>, DeviceRefusal> {
-        let epoch = self.next_epoch(lease.device_key, lease.config_hash)?;
-        match self.live_lease() {
-            Some(live) if live.epoch == lease.epoch => Ok(Decision::AlreadyDone),
-            _ if epoch == lease.epoch => Ok(Decision::event(lease)),
-            _ => Err(DeviceRefusal::WrongEpoch { expected: epoch }),
-        }
-    }
-
-    fn end_lease(
-        &self,
-        epoch: Epoch,
-        contract: ContractId,
-        why: LeaseEnd,
-    ) -> Result<Decision<DeviceEvent>, DeviceRefusal> {
-        let lease = self.lease.as_ref().ok_or(DeviceRefusal::NotLeased)?;
-        if lease.granted.epoch > epoch || (lease.granted.epoch == epoch && lease.ended.is_some()) {
-            return Ok(Decision::AlreadyDone);
-        }
-        if lease.granted.epoch != epoch {
-            return Err(DeviceRefusal::WrongEpoch { expected: lease.granted.epoch });
-        }
-        let LeaseGranted { gateway, port, subdomain, .. } = lease.granted.clone();
-        Ok(Decision::event(LeaseEnded { epoch, contract, why, gateway, port, subdomain }))
-    }
-
-    fn record_erasure(
-        &self,
-        device: DeviceId,
-        receipt: SignedReceipt,
-    ) -> Result<Decision<DeviceEvent>, DeviceRefusal> {
-        let lease = self.lease.as_ref().ok_or(DeviceRefusal::NotLeased)?;
-        let verified = receipt.verify(&lease.granted.device_key, device);
-        let epoch = verified.map_err(|e| DeviceRefusal::BadReceipt(e.to_string()))?.get().epoch;
-        match &lease.ended {
-            _ if epoch < lease.granted.epoch => Ok(Decision::AlreadyDone),
-            _ if epoch > lease.granted.epoch => {
-                Err(DeviceRefusal::WrongEpoch { expected: lease.granted.epoch })
-            }
-            None => Err(DeviceRefusal::LeaseRunning),
-            Some(_) if lease.erased => Ok(Decision::AlreadyDone),
-            Some(_) => Ok(Decision::event(EpochErased { epoch, receipt })),
         }
     }
 }
@@ -236,83 +184,7 @@ impl Aggregate for Device {
     const CATEGORY: &'static str = "device";
 
     fn decide(&self, command: DeviceCommand, _now: Time) -> Result<Decision<DeviceEvent>, DeviceRefusal> {
-        match command {
-            DeviceCommand::Enrol { owner, enrolment_key } => match self.owner {
-                None => Ok(Decision::event(DeviceEnrolled { owner, enrolment_key })),
-                Some(old) if old == owner && self.enrolment_key == Some(enrolment_key) => {
-                    Ok(Decision::AlreadyDone)
-                }
-                Some(_) => Err(DeviceRefusal::AlreadyEnrolled),
-            },
-            DeviceCommand::ReplaceEnrolmentKey { enrolment_key } => {
-                self.in_service()?;
-                if self.enrolment_key == Some(enrolment_key) {
-                    return Ok(Decision::AlreadyDone);
-                }
-                Ok(Decision::event(EnrolmentKeyReplaced { enrolment_key }))
-            }
-            DeviceCommand::PublishOffer { offer } => {
-                self.in_service()?;
-                offer.validate()?;
-                if self.offer.as_ref() == Some(&offer) {
-                    return Ok(Decision::AlreadyDone);
-                }
-                Ok(Decision::event(OfferPublished { offer }))
-            }
-            DeviceCommand::WithdrawOffer => {
-                self.enrolled()?;
-                Ok(if self.offer.is_none() {
-                    Decision::AlreadyDone
-                } else {
-                    Decision::event(OfferWithdrawn {})
-                })
-            }
-            DeviceCommand::GrantLease(lease) => self.grant(lease),
-            DeviceCommand::ReportLost { epoch, last_seen, give_up_at } => {
-                let lease = self.live_lease().ok_or(DeviceRefusal::NotLeased)?;
-                if lease.epoch != epoch {
-                    return Err(DeviceRefusal::WrongEpoch { expected: lease.epoch });
-                }
-                if self.lost.is_some() {
-                    return Ok(Decision::AlreadyDone);
-                }
-                Ok(Decision::event(DeviceLost { epoch, last_seen, give_up_at }))
-            }
-            DeviceCommand::ReportSeen { seen_at } => {
-                self.enrolled()?;
-                Ok(match &self.lost {
-                    None => Decision::AlreadyDone,
-                    Some(lost) => Decision::event(DeviceRecovered {
-                        epoch: lost.epoch,
-                        last_seen: lost.last_seen,
-                        seen_at: seen_at.max(lost.last_seen),
-                    }),
-                })
-            }
-            DeviceCommand::EndLease { epoch, contract, why } => self.end_lease(epoch, contract, why),
-            DeviceCommand::RecordErasure { device, receipt } => self.record_erasure(device, receipt),
-            DeviceCommand::Retire { is_let } => {
-                self.enrolled()?;
-                match (self.retired, is_let) {
-                    (true, _) => Ok(Decision::AlreadyDone),
-                    (false, true) => Err(DeviceRefusal::Let),
-                    (false, false) => Ok(Decision::event(DeviceRetired {})),
-                }
-            }
-            DeviceCommand::Transfer { to } => {
-                self.in_service()?;
-                if self.owner == Some(to) {
-                    return Ok(Decision::AlreadyDone);
-                }
-                match &self.lease {
-                    Some(lease) if lease.ended.is_none() => Err(DeviceRefusal::LeaseRunning),
-                    Some(lease) if !lease.erased => {
-                        Err(DeviceRefusal::NotErased { epoch: lease.granted.epoch })
-                    }
-                    _ => Ok(Decision::event(DeviceTransferred { to, owner_gen: self.owner_gen + 1 })),
-                }
-            }
-        }
+        self.handle(command)
     }
 
     fn apply(&mut self, event: &DeviceEvent) {
@@ -332,12 +204,7 @@ impl Aggregate for Device {
             DeviceEvent::DeviceLost(e) => self.lost = Some(e.clone()),
             DeviceEvent::DeviceRecovered(e) => {
                 self.lost = None;
-                let outage = Interval::new(e.last_seen, e.seen_at);
-                let full = self.outages.len() >= MAX_OUTAGES;
-                match self.outages.last_mut() {
-                    Some(last) if full => last.end = outage.end,
-                    _ => self.outages.push(outage),
-                }
+                add_outage(&mut self.outages, Interval::new(e.last_seen, e.seen_at));
             }
             DeviceEvent::LeaseEnded(e) => {
                 self.lost = None;
@@ -369,6 +236,13 @@ impl Aggregate for Device {
             DeviceEvent::DeviceRecovered(e) => Some(e.seen_at),
             _ => None,
         }
+    }
+}
+
+fn add_outage(outages: &mut Vec<Interval>, outage: Interval) {
+    outages.push(outage);
+    if outages.len() > MAX_OUTAGES {
+        *outages = union_of(MAX_OUTAGES, outages, Interval::new(Time::MIN, Time::MAX));
     }
 }
 

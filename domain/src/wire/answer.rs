@@ -172,6 +172,14 @@ impl ServerSigned {
         Ok((online, Verified::new(answer)))
     }
 
+    /// Whom an answer is for: what a device that has not been told its id takes for its own.
+    ///
+    /// # Errors
+    /// When the signatures do not fit or it is no answer.
+    pub fn addressee(&self, root: &PublicKey) -> Result<DeviceId, WireError> {
+        self.open::<Answer>(root).map(|(_, answer)| answer.device)
+    }
+
     /// Opens a tombstone for `device`.
     ///
     /// # Errors

@@ -122,6 +122,16 @@ impl Message for OnlineKey {
     const CONTEXT: &'static str = "berth online key v1";
 }
 
+impl Signed {
+    /// The online key that `root` certified with this.
+    ///
+    /// # Errors
+    /// When `root` did not sign it.
+    pub fn certified_by(&self, root: &PublicKey) -> Result<OnlineKey, WireError> {
+        self.open(root)
+    }
+}
+
 /// A message signed by an online key, with the root's word for that key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -16,8 +16,8 @@ mod receipt;
 mod request;
 
 pub use answer::{Answer, Expect, HoldWhy, Tombstone, Verdict};
-pub use envelope::{OnlineKey, ServerSigned, Signed, Verified, WireError, sign};
-pub use receipt::{EraseStep, Receipt, SignedReceipt, StepResult};
+pub use envelope::{Message, OnlineKey, ServerSigned, Signed, Verified, WireError, sign};
+pub use receipt::{EraseStep, MAX_RECEIPT, MAX_STEP_TEXT, MAX_STEPS, Receipt, SignedReceipt, StepResult};
 pub use request::{Grant, PollRequest, Registration, Reported, ReportedState, SignedRegistration};
 
 /// The version of every message here.

@@ -11,6 +11,8 @@ use crate::{
 
 /// The most steps a receipt may list.
 pub const MAX_STEPS: usize = 32;
+/// The longest receipt, in bytes: as part of an event it stays below [`crate::event::MAX_PAYLOAD`] however it is escaped.
+pub const MAX_RECEIPT: usize = 24_576;
 /// The longest step name or detail, in bytes.
 pub const MAX_STEP_TEXT: usize = 200;
 
@@ -69,8 +71,11 @@ impl SignedReceipt {
     /// Opens a receipt of `device` signed by `key`.
     ///
     /// # Errors
-    /// When the signature does not fit, it names another device, or its texts are too long.
+    /// When the signature does not fit, it names another device, or it or its texts are too long.
     pub fn verify(&self, key: &PublicKey, device: DeviceId) -> Result<Verified<Receipt>, WireError> {
+        if self.0.payload.len() > MAX_RECEIPT {
+            return Err(WireError::Malformed(format!("a receipt has at most {MAX_RECEIPT} bytes")));
+        }
         let receipt: Receipt = self.0.open(key)?;
         if receipt.device != device {
             return Err(WireError::Foreign("another device's receipt"));

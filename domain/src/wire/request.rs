@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Signed, Verified, WireError, envelope::Message};
+use super::{MAX_MESSAGE, Signed, Verified, WireError, envelope::Message};
 use crate::{
     id::{DeviceId, Epoch, GatewayName, Subdomain},
     key::{Digest, Nonce, PublicKey},
@@ -39,8 +39,15 @@ impl SignedRegistration {
     /// # Errors
     /// When it cannot be read, the signature does not fit, or the hardware is out of range.
     pub fn verify(&self) -> Result<Verified<Registration>, WireError> {
+        #[derive(Deserialize)]
+        struct Claimed {
+            device_key: PublicKey,
+        }
         let malformed = |e: serde_json::Error| WireError::Malformed(e.to_string());
-        let claimed: Registration = serde_json::from_str(&self.0.payload).map_err(malformed)?;
+        if self.0.payload.len() > MAX_MESSAGE {
+            return Err(WireError::TooLong);
+        }
+        let claimed: Claimed = serde_json::from_str(&self.0.payload).map_err(malformed)?;
         let registration: Registration = self.0.open(&claimed.device_key)?;
         if !registration.hardware.is_valid() {
             return Err(WireError::Malformed("the hardware report is out of range".into()));

@@ -3,6 +3,8 @@
 //! A new backend adds one line: `log::contract::tests!(make)`, where `make` is an async function that gives a fresh,
 //! empty [`Fresh`] log.
 
+#![expect(missing_docs, reason = "the clauses are sentences")]
+
 use std::{any::Any, collections::HashSet, sync::Arc, time::Duration};
 
 use chrono::DateTime;
@@ -379,7 +381,8 @@ pub async fn a_follower_is_woken_by_an_append(Fresh { log, .. }: Fresh) {
         *hint.borrow()
     });
     log.append(append("a", Expected::NoStream, [1, 2])).await.unwrap();
-    let woken = tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("the hint fires").unwrap();
+    let woken =
+        tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("the hint fires").unwrap();
     assert_eq!(woken, Some(1));
     let after = log.follow();
     assert_eq!(*after.borrow(), Some(1));
@@ -388,8 +391,8 @@ pub async fn a_follower_is_woken_by_an_append(Fresh { log, .. }: Fresh) {
 }
 
 pub async fn pages_continue_where_the_last_one_ended(Fresh { log, .. }: Fresh) {
-    for start in (0..2400).step_by(400) {
-        let expected = Expected::from((start as u64).checked_sub(1));
+    for start in (0..2400_u64).step_by(400) {
+        let expected = Expected::from(start.checked_sub(1));
         log.append(append("a", expected, start..start + 400)).await.unwrap();
     }
     assert_eq!(log.read_all(0, usize::MAX).await.unwrap().len(), MAX_PAGE);

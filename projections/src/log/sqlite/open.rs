@@ -105,7 +105,9 @@ impl OpenError {
     fn sqlite(path: &Path, error: &rusqlite::Error) -> Self {
         let path = path.to_owned();
         match error.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase) => Self::NotALog { path, why: "it is not a SQLite database".into() },
+            Some(ErrorCode::NotADatabase) => {
+                Self::NotALog { path, why: "it is not a SQLite database".into() }
+            }
             Some(ErrorCode::DatabaseCorrupt) => Self::Damaged { path, why: error.to_string() },
             _ => Self::Storage { path, why: error.to_string() },
         }
@@ -138,7 +140,8 @@ pub(super) async fn prepare(path: &Path) -> Result<(), OpenError> {
             Err(error) => return Err(error),
         };
         attempt += 1;
-        if attempt == ATTEMPTS || !path.parent().is_none_or(|folder| folder.as_os_str().is_empty() || folder.is_dir())
+        if attempt == ATTEMPTS
+            || !path.parent().is_none_or(|folder| folder.as_os_str().is_empty() || folder.is_dir())
         {
             return Err(error);
         }
@@ -191,7 +194,10 @@ fn inspect(path: &Path) -> Result<Found, OpenError> {
         return Ok(Found::Nothing);
     }
     if number("pragma application_id")? != APPLICATION_ID {
-        return Err(OpenError::NotALog { path: path.to_owned(), why: "it belongs to another program".into() });
+        return Err(OpenError::NotALog {
+            path: path.to_owned(),
+            why: "it belongs to another program".into(),
+        });
     }
     let found = schema(path, &connection)?;
     let damaged = |why: String| Err(OpenError::Damaged { path: path.to_owned(), why });
@@ -201,10 +207,14 @@ fn inspect(path: &Path) -> Result<Found, OpenError> {
     }
     let check = match length {
         0..=FULL_CHECK_BYTES => "pragma quick_check(1)",
-        _ => "select 'ok' from (select * from events order by position desc limit 1) where payload is not null",
+        _ => {
+            "select 'ok' from (select * from events order by position desc limit 1) where payload is not null"
+        }
     };
     let verdict = connection.query_row(check, (), |row| row.get::<_, String>(0));
-    match verdict.or_else(|e| if e == rusqlite::Error::QueryReturnedNoRows { Ok("ok".into()) } else { Err(e) }) {
+    match verdict
+        .or_else(|e| if e == rusqlite::Error::QueryReturnedNoRows { Ok("ok".into()) } else { Err(e) })
+    {
         Ok(verdict) if verdict == "ok" => Ok(found),
         Ok(verdict) => damaged(verdict.replace('\n', ", ")),
         Err(error) => Err(sqlite(error)),
@@ -248,7 +258,8 @@ fn onlooker(path: &Path) -> rusqlite::Result<Connection> {
         return reader(path);
     };
     let name = name.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     Connection::open_with_flags(format!("file:{name}?immutable=1"), flags)
 }
 

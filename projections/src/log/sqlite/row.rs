@@ -61,9 +61,9 @@ pub fn read(
     name: impl FnOnce(i64) -> Result<StreamName, LogError>,
 ) -> Result<Recorded, LogError> {
     let position = row.get::<_, i64>(0).map_err(storage)?.cast_unsigned();
-    event(row)
-        .map_err(|why| LogError::Damaged { position, why })
-        .and_then(|(stream, revision, event)| Ok(Recorded { position, stream: name(stream)?, revision, event }))
+    event(row).map_err(|why| LogError::Damaged { position, why }).and_then(|(stream, revision, event)| {
+        Ok(Recorded { position, stream: name(stream)?, revision, event })
+    })
 }
 
 fn event(row: &Row<'_>) -> Result<(i64, Revision, NewEvent), String> {

@@ -22,7 +22,9 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 async fn written(path: &Path, count: u64) {
     let log = SqliteLog::open(path).await.unwrap();
     for start in (0..count).step_by(100) {
-        log.append(append(&start.to_string(), Expected::NoStream, start..count.min(start + 100))).await.unwrap();
+        log.append(append(&start.to_string(), Expected::NoStream, start..count.min(start + 100)))
+            .await
+            .unwrap();
     }
 }
 
@@ -155,7 +157,9 @@ async fn a_damaged_log_is_refused_untouched() {
     scribbled[middle..middle + 5000].fill(0xa5);
     let mut overwritten = whole.clone();
     overwritten[..8192].fill(0);
-    for bytes in [&whole[..whole.len() / 2], &whole[..whole.len() - 1], &whole[..100], &scribbled, &overwritten] {
+    for bytes in
+        [&whole[..whole.len() / 2], &whole[..whole.len() - 1], &whole[..100], &scribbled, &overwritten]
+    {
         std::fs::write(&path, bytes).unwrap();
         let error = refused(&path).await;
         let expected = matches!(error, OpenError::Damaged { .. } | OpenError::NotALog { .. });
@@ -203,8 +207,10 @@ async fn an_event_changed_by_hand_is_reported_with_its_position() {
     let hand = Connection::open(&path).unwrap();
     assert!(hand.execute("update events set kind = 'Other'", ()).is_err(), "events are never changed");
     assert!(hand.execute("delete from events", ()).is_err(), "events are never deleted");
-    hand.execute_batch("drop trigger events_are_not_changed; update events set actor = 'x' where position = 2")
-        .unwrap();
+    hand.execute_batch(
+        "drop trigger events_are_not_changed; update events set actor = 'x' where position = 2",
+    )
+    .unwrap();
     let log = SqliteLog::open(&path).await.unwrap();
     assert_eq!(log.read_all(0, 2).await.unwrap().len(), 2);
     let error = log.read_all(0, 3).await.unwrap_err();

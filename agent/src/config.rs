@@ -1,0 +1,200 @@
+//! `agent.json`, the only configuration: `{"server": …, "key": …, "server_key"?: …}` and where things lie.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail, ensure};
+use domain::{
+    event::canonical_json,
+    key::{Digest, PublicKey},
+};
+use serde::{Deserialize, Serialize};
+
+/// The longest `agent.json`, in bytes.
+const CONFIG_BYTES_MAX: u64 = 65_536;
+/// The longest enrolment key, in bytes.
+const KEY_BYTES_MAX: usize = 256;
+
+/// A secret that is never shown.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The secret, to be sent.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Where the renter's data lie.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum VolumeConfig {
+    /// A directory: for demos, tests and containers; erasing it gives no physical guarantee.
+    Directory {
+        /// The directory; the agent alone decides what is in it.
+        path: PathBuf,
+    },
+}
+
+/// `agent.json` as written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    server: String,
+    key: Secret,
+    server_key: Option<PublicKey>,
+    data_dir: Option<PathBuf>,
+    volume: Option<VolumeConfig>,
+    #[serde(default)]
+    offline_resume: bool,
+}
+
+/// `agent.json`, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The server's address, without a slash at the end.
+    pub server: String,
+    /// The enrolment key.
+    pub key: Secret,
+    /// The server's root key; without it the first one seen is pinned.
+    pub server_key: Option<PublicKey>,
+    /// Where the agent keeps its state; `agent-data` beside `agent.json` unless set.
+    pub data_dir: PathBuf,
+    /// The renter's volume; a directory `volume` in the data directory unless set.
+    pub volume: VolumeConfig,
+    /// Resume a paid lease after a reboot although the server cannot be reached; off unless set.
+    pub offline_resume: bool,
+}
+
+impl Config {
+    /// Reads and checks `agent.json`; relative paths start at its directory.
+    ///
+    /// # Errors
+    /// What is wrong with it and what to do.
+    pub fn load(path: &Path) -> anyhow::Result<Self> {
+        let shown = path.display();
+        let bytes =
+            crate::file::read(path, CONFIG_BYTES_MAX).with_context(|| format!("cannot read {shown}"))?;
+        let Some(bytes) = bytes else {
+            bail!(
+                "{shown} does not exist; write one with \"server\" and the \"key\" shown at enrolment, or name another with --config"
+            );
+        };
+        let written: Written = serde_json::from_slice(&bytes).with_context(|| {
+            format!(
+                "{shown} must be like {{\"server\": \"https://berth.example\", \"key\": \"<enrolment key>\"}}"
+            )
+        })?;
+        let absolute = std::path::absolute(path)?;
+        let beside = absolute.parent().unwrap_or(Path::new("/"));
+        Self::check(written, beside).with_context(|| format!("{shown} is not usable"))
+    }
+
+    fn check(written: Written, beside: &Path) -> anyhow::Result<Self> {
+        let server = written.server.trim_end_matches('/').to_owned();
+        let url = reqwest::Url::parse(&server).with_context(|| {
+            format!("\"server\" must be an address like https://berth.example, got {server:?}")
+        })?;
+        ensure!(matches!(url.scheme(), "https" | "http"), "\"server\" must start with https:// or http://");
+        ensure!(url.query().is_none() && url.fragment().is_none(), "\"server\" must not contain ? or #");
+        let key = written.key.reveal();
+        ensure!(
+            !key.is_empty(),
+            "\"key\" is empty; copy the enrolment key shown when the device was enrolled"
+        );
+        ensure!(
+            key.len() <= KEY_BYTES_MAX && key.bytes().all(|b| b.is_ascii_graphic()),
+            "\"key\" must be at most {KEY_BYTES_MAX} visible ASCII characters without spaces"
+        );
+        let data_dir = beside.join(written.data_dir.unwrap_or_else(|| "agent-data".into()));
+        let volume = match written.volume {
+            None => VolumeConfig::Directory { path: data_dir.join("volume") },
+            Some(VolumeConfig::Directory { path }) => VolumeConfig::Directory { path: beside.join(path) },
+        };
+        let VolumeConfig::Directory { path } = &volume;
+        ensure!(*path != data_dir && !data_dir.starts_with(path), "the volume must not contain \"data_dir\"");
+        let (key, server_key, offline_resume) = (written.key, written.server_key, written.offline_resume);
+        Ok(Self { server, key, server_key, data_dir, volume, offline_resume })
+    }
+
+    /// SHA-256 over the canonical JSON of server, key and root key.
+    #[must_use]
+    pub fn hash(&self) -> Digest {
+        #[derive(Serialize)]
+        struct Hashed<'a> {
+            server: &'a str,
+            key: &'a str,
+            server_key: Option<PublicKey>,
+        }
+        let hashed = Hashed { server: &self.server, key: self.key.reveal(), server_key: self.server_key };
+        Digest::of(&canonical_json(&hashed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Result<Config, String> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("agent.json");
+        std::fs::write(&path, json).unwrap();
+        Config::load(&path).map_err(|e| format!("{e:#}"))
+    }
+
+    #[test]
+    fn two_fields_are_enough_and_the_rest_lies_beside_the_file() {
+        let config = read(r#"{"server": "http://127.0.0.1:8080/", "key": "abc"}"#).unwrap();
+        assert_eq!(config.server, "http://127.0.0.1:8080");
+        assert!(config.data_dir.ends_with("agent-data"));
+        assert_eq!(config.volume, VolumeConfig::Directory { path: config.data_dir.join("volume") });
+        assert!(!format!("{config:?}").contains("abc"));
+    }
+
+    #[test]
+    fn a_broken_configuration_says_what_is_wrong() {
+        for (json, said) in [
+            ("{", "must be like"),
+            (r#"{"server": "http://x"}"#, "missing field `key`"),
+            (r#"{"server": "http://x", "key": "a", "sever_key": "b"}"#, "unknown field `sever_key`"),
+            (r#"{"server": "ftp://x", "key": "a"}"#, "https://"),
+            (r#"{"server": "berth.example", "key": "a"}"#, "must be an address"),
+            (r#"{"server": "http://x", "key": ""}"#, "enrolment key"),
+            (r#"{"server": "http://x", "key": "a b"}"#, "without spaces"),
+            (r#"{"server": "http://x", "key": "a", "server_key": "zz"}"#, "Ed25519 public key"),
+            (
+                r#"{"server": "http://x", "key": "a", "data_dir": "/d", "volume": {"kind": "directory", "path": "/d"}}"#,
+                "must not contain",
+            ),
+        ] {
+            let error = read(json).unwrap_err();
+            assert!(error.contains(said), "{json}: {error}");
+        }
+        assert!(
+            Config::load(Path::new("/nonexistent/agent.json"))
+                .unwrap_err()
+                .to_string()
+                .contains("does not exist")
+        );
+    }
+
+    #[test]
+    fn the_hash_covers_server_key_and_root_key_only() {
+        let hash = |json: &str| read(json).unwrap().hash();
+        let plain = hash(r#"{"server": "http://x", "key": "a"}"#);
+        assert_eq!(plain, hash(r#"{"key": "a", "server": "http://x/", "data_dir": "/d"}"#));
+        assert_ne!(plain, hash(r#"{"server": "http://x", "key": "b"}"#));
+        assert_ne!(plain, hash(r#"{"server": "http://y", "key": "a"}"#));
+    }
+}

@@ -1,0 +1,301 @@
+//! What to do: the decision table as one pure function.
+//!
+//! # Shape
+//! [`decide`] looks at what the device holds ([`Local`]), what it heard ([`Heard`]) and a lower bound of the time, and
+//! names a row: first make [`Decision::next`] durable, then perform [`Decision::step`]. `fixtures/decisions.toml` holds
+//! the same table as data.
+//!
+//! # Correctness
+//! * No clock, no I/O, no dice; total: every state is matched with everything that can be heard, without a catch-all
+//!   state.
+//! * [`Step::Erase`] carries a [`Warrant`], which only a verified tombstone yields: silence cannot build one.
+//! * A lease (`Leased`, or a label without a record) is left only by a tombstone that names its epoch.
+//! * Erasing is left only by finishing or by quarantine.
+
+use std::fmt;
+
+use domain::{id::Epoch, time::Time};
+
+use crate::heard::{Heard, Said, Warrant};
+
+mod rows;
+
+/// An erasure that did not finish in this many starts is left to a human.
+pub const ERASE_BOOTS_MAX: u32 = 16;
+
+/// What the record says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// No record and no label: nothing was ever held.
+    Blank,
+    /// Nothing is held; every epoch up to `floor` is over.
+    Idle {
+        /// The last epoch that is over.
+        floor: Epoch,
+        /// The epoch of the receipt that is kept.
+        receipt: Option<Epoch>,
+    },
+    /// A lease was granted; its volume is not ready.
+    Preparing {
+        /// The lease.
+        epoch: Epoch,
+    },
+    /// A lease is held.
+    Leased {
+        /// The lease.
+        epoch: Epoch,
+        /// The end of the paid time; none while unrented or after the server withheld its word.
+        until: Option<Time>,
+    },
+    /// Erasing: the point of no return is behind.
+    Erasing {
+        /// What it acts on.
+        warrant: Warrant,
+        /// How often the agent started in this state.
+        boots: u32,
+    },
+    /// Erased; the server has not confirmed the receipt.
+    Erased {
+        /// The lease.
+        epoch: Epoch,
+    },
+    /// Erasing failed; a human must look.
+    Quarantined {
+        /// The lease.
+        epoch: Epoch,
+    },
+    /// There is a label without a readable record, or an unreadable record.
+    Unknown,
+}
+
+/// The label on the volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Label {
+    /// There is none.
+    Absent,
+    /// It names a lease.
+    Epoch(Epoch),
+    /// There is one that cannot be read.
+    Unreadable,
+}
+
+/// What the device holds, seen just now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Local {
+    /// What the record says.
+    pub state: State,
+    /// The label on the volume.
+    pub label: Label,
+    /// The record cannot be written.
+    pub impaired: bool,
+    /// `agent.json` names another server or root key than the record.
+    pub foreign_config: bool,
+    /// The last word of this start was `Run` for this lease and has not lapsed.
+    pub word_stands: bool,
+    /// The owner lets paid leases resume without the server.
+    pub offline_resume: bool,
+}
+
+/// Rows of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(
+    missing_docs,
+    reason = "the rows are described where they are decided and in fixtures/decisions.toml"
+)]
+pub enum Row {
+    B1,
+    B2,
+    B3,
+    B4,
+    B5,
+    I1,
+    I2,
+    I3,
+    I4,
+    I5,
+    I6,
+    I7,
+    I8,
+    P1,
+    P2,
+    P3,
+    P4,
+    L1,
+    L2,
+    L3,
+    L4,
+    L5,
+    L6,
+    L7,
+    L8,
+    L9,
+    E1,
+    R1,
+    R2,
+    R3,
+    R4,
+    R5,
+    Q1,
+    U1,
+    U2,
+    U3,
+    U4,
+    X1,
+    X2,
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// What becomes durable before anything is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// The record stays.
+    Same,
+    /// Nothing is held up to this epoch.
+    Idle {
+        /// The last epoch that is over.
+        floor: Epoch,
+    },
+    /// The lease is held.
+    Leased {
+        /// The lease.
+        epoch: Epoch,
+        /// The end of the paid time.
+        until: Option<Time>,
+    },
+    /// The point of no return.
+    Erasing(Warrant),
+    /// A human must look.
+    Quarantined {
+        /// The lease.
+        epoch: Epoch,
+    },
+}
+
+/// What is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing.
+    Wait,
+    /// The record moved on: decide once more on the same word.
+    Again,
+    /// Ask for a lease, or for the credentials of the lease that was granted.
+    Register,
+    /// Make the volume ready for the lease.
+    Prepare(Epoch),
+    /// Run the workload.
+    Resume(Epoch),
+    /// Stop the workload, keep the data.
+    Seal,
+    /// Go on erasing.
+    Erase(Warrant),
+    /// Tell the server what was erased.
+    SendReceipt,
+}
+
+impl Step {
+    /// Its name in logs and in the table.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::Again => "again",
+            Self::Register => "register",
+            Self::Prepare(_) => "prepare",
+            Self::Resume(_) => "resume",
+            Self::Seal => "seal",
+            Self::Erase(_) => "erase",
+            Self::SendReceipt => "send_receipt",
+        }
+    }
+}
+
+/// What a human should know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    /// The server speaks of a lease of which nothing is left here.
+    #[error("the server runs lease {0}, of which this device has no data")]
+    DataLost(Epoch),
+    /// The lease's volume is not there or does not carry its label.
+    #[error("the volume of lease {0} cannot be opened")]
+    DataUnreadable(Epoch),
+    /// The volume belongs to something else.
+    #[error("the volume carries a label that does not fit")]
+    Label,
+    /// The server's word does not fit what is held.
+    #[error("the server's word does not fit the lease held here")]
+    Verdict,
+    /// The configuration changed under a lease.
+    #[error("agent.json names another server than the one this device is leased by")]
+    Config,
+    /// Erasing does not finish.
+    #[error("lease {0} could not be erased")]
+    EraseFailed(Epoch),
+    /// The record cannot be written.
+    #[error("the record cannot be written")]
+    Impaired,
+}
+
+/// One row, applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// The row.
+    pub row: Row,
+    /// Durable first.
+    pub next: Next,
+    /// Then done.
+    pub step: Step,
+    /// Told to the server and the log.
+    pub conflict: Option<Conflict>,
+}
+
+/// Decides; `floor` is a time that is certainly reached.
+#[must_use]
+pub fn decide(local: &Local, heard: &Heard, floor: Time) -> Decision {
+    let decision = rows::apply(local, heard, floor);
+    if local.impaired { without_record(decision) } else { decision }
+}
+
+/// X1: what cannot be made durable is not done; running on and stopping need no record.
+fn without_record(decision: Decision) -> Decision {
+    let Decision { row, next, step, .. } = decision;
+    let harmless = match step {
+        Step::Resume(_) => matches!(row, Row::L1 | Row::L4 | Row::L5),
+        Step::Seal => true,
+        Step::Wait | Step::SendReceipt => next == Next::Same,
+        Step::Again | Step::Register | Step::Prepare(_) | Step::Erase(_) => false,
+    };
+    let step = if harmless { step } else { Step::Wait };
+    Decision { row: Row::X1, next: Next::Same, step, conflict: Some(Conflict::Impaired) }
+}
+
+impl Decision {
+    const fn of(row: Row, step: Step) -> Self {
+        Self { row, next: Next::Same, step, conflict: None }
+    }
+
+    fn next(self, next: Next) -> Self {
+        Self { next, ..self }
+    }
+
+    fn conflict(self, conflict: Conflict) -> Self {
+        Self { conflict: Some(conflict), ..self }
+    }
+
+    fn erase(row: Row, warrant: &Warrant) -> Self {
+        Self::of(row, Step::Erase(warrant.clone())).next(Next::Erasing(warrant.clone()))
+    }
+}
+
+/// The lease that a verdict speaks of.
+fn epoch_of(said: &Said) -> Option<Epoch> {
+    match said {
+        Said::Run { epoch, .. } | Said::Hold { epoch, .. } => Some(*epoch),
+        Said::End(warrant) => Some(warrant.epoch()),
+        Said::Vacant { .. } | Said::Stranger | Said::Moved => None,
+    }
+}

@@ -1,0 +1,53 @@
+//! The device's own key: written once, never changed, never sent.
+
+use std::{io, path::Path};
+
+use domain::key::PublicKey;
+use ed25519_dalek::SigningKey;
+
+use crate::{dice, file};
+
+/// Reads the device key, or makes one if there is none.
+///
+/// # Errors
+/// When it cannot be read or written, or is no key; it is never replaced.
+pub fn load_or_create(data_dir: &Path) -> io::Result<SigningKey> {
+    let path = data_dir.join("device.key");
+    if let Some(bytes) = file::read(&path, 32)? {
+        let secret: [u8; 32] = bytes.try_into().map_err(|_| {
+            io::Error::other(format!(
+                "{} is damaged; restore it from a copy: a new key is a new device",
+                path.display()
+            ))
+        })?;
+        return Ok(SigningKey::from_bytes(&secret));
+    }
+    let key = SigningKey::from_bytes(&dice::bytes());
+    file::write(&path, key.as_bytes())?;
+    Ok(key)
+}
+
+/// Its public half.
+#[must_use]
+pub fn public(key: &SigningKey) -> PublicKey {
+    PublicKey(key.verifying_key().to_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn the_key_is_made_once_private_and_never_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = load_or_create(directory.path()).unwrap();
+        assert_eq!(public(&first), public(&load_or_create(directory.path()).unwrap()));
+        let path = directory.path().join("device.key");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        std::fs::write(&path, b"short").unwrap();
+        assert!(load_or_create(directory.path()).is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), b"short");
+    }
+}

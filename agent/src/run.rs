@@ -1,0 +1,165 @@
+//! The loop: ask, decide, make durable, act; for ever.
+//!
+//! # Shape
+//! `memory` holds the record and what is known of this start, `hands` performs steps, this file asks and keeps time.
+//! While nothing is pending a question may wait at the server for news; a silent server is asked again with full jitter.
+//!
+//! # Correctness
+//! * At the start the table is asked before the server is: an erasure goes on without a network.
+//! * A question does not stop time: when the last word lapses, the question is given up and the workload stops.
+//! * Nothing durable changes unless the change was written first; a record that cannot be written stops everything but
+//!   running on and stopping.
+
+use std::time::{Duration, Instant};
+
+use domain::wire::{self, PollRequest};
+use tracing::{info, warn};
+
+use crate::{
+    dice,
+    heard::{Heard, Why, Word},
+    pace,
+    server::Silent,
+};
+
+mod hands;
+mod memory;
+
+pub use memory::Agent;
+
+/// How long a question may wait at the server for news.
+const WAIT_S: u32 = 25;
+/// So many quick answers with news in a row are followed up at once; then the server's pace is kept.
+const QUICK_MAX: u32 = 10;
+
+/// How a turn ended.
+#[derive(Debug)]
+enum Turn {
+    /// Nothing is left to do until there is news.
+    Settled,
+    /// The server should be asked at once.
+    AskNow,
+    /// The server should be asked soon.
+    AskSoon,
+    /// A step failed and is tried again.
+    Failed(Option<Duration>),
+}
+
+/// Counts that set the pace.
+#[derive(Debug, Default)]
+struct Pace {
+    settled: bool,
+    failures: u32,
+    quick: u32,
+}
+
+impl Agent {
+    /// Runs until the future is dropped, which may happen at any point.
+    pub async fn run(&mut self) {
+        let mut pace = Pace::default();
+        let start = self.act(&Heard::Silence(Why::NotAsked)).await;
+        if let Turn::Failed(retry_after) = start {
+            warn!(
+                retry_after_s = retry_after.map(|d| d.as_secs()),
+                "the first step failed and is tried again"
+            );
+        }
+        loop {
+            let wait = self.turn(&mut pace).await;
+            self.sleep(wait).await;
+        }
+    }
+
+    /// Asks once and acts; says how long to wait.
+    async fn turn(&mut self, pace: &mut Pace) -> Duration {
+        let wait_s = if pace.settled { self.patience() } else { 0 };
+        let order = self.order();
+        let asked = Instant::now();
+        let word = match self.ask(wait_s).await {
+            Ok(word) => word,
+            Err(Silent { why, retry_after }) => {
+                warn!(device = %self.shown_device(), epoch = self.epoch(), %why, "no answer to act on");
+                self.act(&Heard::Silence(why)).await;
+                pace.settled = false;
+                pace.failures = pace.failures.saturating_add(1);
+                return pace::after_silence(pace.failures, retry_after, dice::unit());
+            }
+        };
+        let next_poll_s = word.next_poll_s();
+        let news = word.order() > order;
+        let turn = self.act(&Heard::Word(word)).await;
+        let held = wait_s > 0 && asked.elapsed() >= Duration::from_secs(u64::from(wait_s) / 2);
+        if let Turn::Failed(retry_after) = turn {
+            pace.settled = false;
+            pace.failures = pace.failures.saturating_add(1);
+            return pace::after_silence(pace.failures, retry_after, dice::unit());
+        }
+        pace.failures = 0;
+        pace.quick = if held { 0 } else { pace.quick.saturating_add(1) };
+        let first = !std::mem::replace(&mut pace.settled, matches!(turn, Turn::Settled));
+        match turn {
+            _ if pace.quick > QUICK_MAX => pace::steady(next_poll_s, dice::unit()),
+            Turn::AskNow => Duration::ZERO,
+            Turn::AskSoon => Duration::from_secs_f64(0.2 + 0.3 * dice::unit()),
+            Turn::Settled | Turn::Failed(_) if first || held || news => {
+                Duration::from_secs_f64(0.1 * dice::unit())
+            }
+            Turn::Settled | Turn::Failed(_) => {
+                pace.quick = 0;
+                pace::steady(next_poll_s, dice::unit())
+            }
+        }
+    }
+
+    /// How long a question may wait: not so long that the last word lapses meanwhile.
+    fn patience(&self) -> u32 {
+        let left = self.lapse().map(|lapse| lapse.saturating_duration_since(Instant::now()).as_secs() / 2);
+        left.and_then(|left| u32::try_from(left).ok()).map_or(WAIT_S, |left| left.min(WAIT_S))
+    }
+
+    /// One question and its verified answer, learnt but not acted on.
+    async fn ask(&mut self, wait_s: u32) -> Result<Word, Silent> {
+        let root = self.pinned().await?;
+        let request = PollRequest {
+            v: wire::VERSION,
+            nonce: dice::nonce(),
+            device_key: self.public_key(),
+            boot_id: self.boot_id(),
+            reported: self.reported(),
+            seen_seq: self.order().1,
+            wait_s,
+            floor: self.now(),
+        };
+        let (server, record) = (self.server().clone(), self.record().clone());
+        let sent = Instant::now();
+        let poll = async move { server.poll(&record, root, record.device, &request).await };
+        let word = match self.lapse() {
+            None => poll.await?,
+            Some(lapse) => match tokio::time::timeout_at(lapse.into(), poll).await {
+                Ok(answered) => answered?,
+                Err(_) => {
+                    self.lapsed();
+                    return Err(Why::Lapsed.into());
+                }
+            },
+        };
+        self.learn(&word, sent);
+        Ok(word)
+    }
+
+    /// Sleeps, stopping the workload on the way if the last word lapses.
+    async fn sleep(&mut self, wait: Duration) {
+        let end = Instant::now() + wait;
+        while let Some(lapse) = self.lapse().filter(|lapse| *lapse < end) {
+            tokio::time::sleep_until(lapse.into()).await;
+            self.lapsed();
+            self.act(&Heard::Silence(Why::Lapsed)).await;
+        }
+        tokio::time::sleep_until(end.into()).await;
+    }
+
+    fn lapsed(&mut self) {
+        info!(device = %self.shown_device(), epoch = self.epoch(), "the last answer lapsed");
+        self.forget_word();
+    }
+}

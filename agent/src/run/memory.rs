@@ -1,0 +1,293 @@
+//! The record, and what is known of this start.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use domain::{
+    id::Epoch,
+    key::PublicKey,
+    time::Time,
+    wire::{Reported, ReportedState},
+};
+use ed25519_dalek::SigningKey;
+use tracing::{error, info, warn};
+use uuid::Uuid;
+
+use crate::{
+    config::{Config, VolumeConfig},
+    decide::{Conflict, Label, Local, Next, Row, State},
+    dice,
+    heard::{Said, Word},
+    identity,
+    record::{Held, Loaded, Record, Store},
+    server::{Server, Silent},
+    volume::Volume,
+};
+
+/// The time floor is written at least this often while it moves.
+const FLOOR_STALE_S: i64 = 900;
+/// The longest that one word stands.
+const WORD_S_MAX: u64 = 86_400;
+
+/// One agent: its record, its volume and its server.
+pub struct Agent {
+    pub(super) config: Config,
+    pub(super) store: Store,
+    pub(super) record: Record,
+    /// The record as it is on the medium; none while it is unreadable or was never written.
+    written: Option<Record>,
+    /// Whether the record tells what is held; otherwise only the label does.
+    readable: bool,
+    pub(super) key: SigningKey,
+    pub(super) volume: Volume,
+    pub(super) server: Server,
+    boot_id: Uuid,
+    pub(super) impaired: bool,
+    /// The last `Run`: for which lease, and until when it stands.
+    word: Option<(Epoch, Instant)>,
+    pub(super) running: Option<Epoch>,
+    pub(super) last_row: Option<Row>,
+    pub(super) conflict: Option<Conflict>,
+    floor_seen: Instant,
+}
+
+impl Agent {
+    /// Opens the state directory and reads what is held.
+    ///
+    /// # Errors
+    /// When another agent runs on it, or it cannot be used.
+    pub fn open(config: Config) -> anyhow::Result<Self> {
+        let store = Store::lock(&config.data_dir)?;
+        let key = identity::load_or_create(&config.data_dir).context("cannot use the device key")?;
+        let VolumeConfig::Directory { path } = &config.volume;
+        let volume = Volume::new(path);
+        let loaded = store.load();
+        let (record, readable) = look(&config, &loaded, &volume);
+        let written = if let Loaded::Record(record) = &loaded { Some((**record).clone()) } else { None };
+        let server = Server::new(config.key.clone())?;
+        let mut agent = Self {
+            config,
+            store,
+            record,
+            written,
+            readable,
+            key,
+            volume,
+            server,
+            boot_id: dice::boot_id(),
+            impaired: false,
+            word: None,
+            running: None,
+            last_row: None,
+            conflict: None,
+            floor_seen: Instant::now(),
+        };
+        if let Loaded::Unreadable(why) = &loaded {
+            error!(why, label = ?agent.volume.label(), "the record is unreadable; going by the volume's label");
+        }
+        if let Held::Erasing { boots, .. } = &mut agent.record.held {
+            *boots = boots.saturating_add(1);
+            agent.save();
+        }
+        Ok(agent)
+    }
+
+    /// What the decision table looks at.
+    pub(super) fn local(&self) -> Local {
+        let state = self.record.state().filter(|_| self.readable).unwrap_or(State::Unknown);
+        let standing = |(epoch, until): &(Epoch, Instant)| *epoch == self.epoch() && Instant::now() < *until;
+        Local {
+            state,
+            label: self.volume.label(),
+            impaired: self.impaired,
+            foreign_config: self.is_foreign(),
+            word_stands: self.word.as_ref().is_some_and(standing),
+            offline_resume: self.config.offline_resume,
+        }
+    }
+
+    /// Makes a decision's change durable; on failure nothing has changed.
+    pub(super) fn advance(&mut self, next: &Next) -> bool {
+        if *next == Next::Same {
+            return true;
+        }
+        let before = self.record.clone();
+        let readable = std::mem::replace(&mut self.readable, true);
+        self.record.advance(next, self.volume.label());
+        if self.save() {
+            return true;
+        }
+        (self.record, self.readable) = (before, readable);
+        false
+    }
+
+    /// Writes the record; a failure is remembered as impairment.
+    pub(super) fn save(&mut self) -> bool {
+        self.record.floor = self.now();
+        self.floor_seen = Instant::now();
+        let aside = if self.written.is_none() { self.store.set_aside() } else { Ok(()) };
+        match aside.and_then(|()| self.store.save(&self.record)) {
+            Ok(()) => {
+                self.impaired = false;
+                self.written = Some(self.record.clone());
+                true
+            }
+            Err(error) => {
+                error!(%error, "the record cannot be written: nothing is registered or erased until it can");
+                self.impaired = true;
+                false
+            }
+        }
+    }
+
+    /// Finds out whether the record can be written again; an unreadable one is not replaced for that.
+    pub(super) fn recover(&mut self) {
+        if self.impaired && self.readable && self.save() {
+            info!("the record can be written again");
+        }
+        self.impaired &= self.readable;
+    }
+
+    /// Keeps what a verified word says about order and time, and how long it stands.
+    pub(super) fn learn(&mut self, word: &Word, sent: Instant) {
+        let now = self.now();
+        self.record.learn(word);
+        self.record.floor = self.record.floor.max(now);
+        self.floor_seen = Instant::now();
+        self.word = match word.said() {
+            Said::Run { epoch, valid_for_s, .. } => {
+                let seconds = u64::try_from(*valid_for_s).unwrap_or(0).min(WORD_S_MAX);
+                Some((*epoch, sent + Duration::from_secs(seconds)))
+            }
+            Said::Hold { .. } | Said::End(_) | Said::Vacant { .. } | Said::Stranger | Said::Moved => None,
+        };
+        let stale = self.written.as_ref().is_none_or(|written| {
+            let same = |r: &Record| (r.era, r.seq, r.owner_gen, r.device);
+            same(written) != same(&self.record) || self.record.floor.since(written.floor) >= FLOOR_STALE_S
+        });
+        if self.readable && stale {
+            self.save();
+        }
+    }
+
+    /// The pinned root key; the first one seen is pinned when `agent.json` names none, and a device that holds nothing
+    /// follows its configuration to another server.
+    pub(super) async fn pinned(&mut self) -> Result<PublicKey, Silent> {
+        let bound = if self.readable { self.record.is_bound() } else { self.volume.label() != Label::Absent };
+        if let Some(root) = self.record.root.filter(|_| bound || !self.is_foreign()) {
+            return Ok(root);
+        }
+        let root = match self.config.server_key {
+            Some(root) => root,
+            None => {
+                let root = self.server.root_key(&self.config.server).await?;
+                warn!(server = %self.config.server, server_key = %root, "trusting the server's key on first use");
+                root
+            }
+        };
+        if self.record.root == Some(root) {
+            self.record.server.clone_from(&self.config.server);
+        } else {
+            info!(server = %self.config.server, server_key = %root, "pinned the server's key");
+            self.record = Record::fresh(&self.config.server, Some(root));
+        }
+        if self.readable {
+            self.save();
+        }
+        Ok(root)
+    }
+
+    fn is_foreign(&self) -> bool {
+        let other_root = |root| self.config.server_key.is_some_and(|named| named != root);
+        self.record.server != self.config.server || self.record.root.is_some_and(other_root)
+    }
+
+    /// A time that is certainly reached.
+    pub(super) fn now(&self) -> Time {
+        let elapsed = i64::try_from(self.floor_seen.elapsed().as_secs()).unwrap_or(i64::MAX);
+        self.record.floor.plus(elapsed)
+    }
+
+    /// When the workload must stop unless the server speaks again; none while nothing runs.
+    pub(super) fn lapse(&self) -> Option<Instant> {
+        self.running?;
+        let paid = match &self.record.held {
+            Held::Leased { until: Some(until), .. } => {
+                let left = u64::try_from(until.since(self.record.floor)).unwrap_or(0);
+                self.floor_seen.checked_add(Duration::from_secs(left))
+            }
+            _ => None,
+        };
+        let word = self.word.map(|(_, until)| until);
+        paid.into_iter().chain(word).min()
+    }
+
+    pub(super) fn forget_word(&mut self) {
+        self.word = None;
+    }
+
+    pub(super) const fn order(&self) -> (u32, u64) {
+        (self.record.era, self.record.seq)
+    }
+
+    pub(super) fn epoch(&self) -> Epoch {
+        match (self.readable, self.volume.label()) {
+            (false, Label::Epoch(epoch)) => epoch,
+            _ => self.record.epoch(),
+        }
+    }
+
+    pub(super) const fn server(&self) -> &Server {
+        &self.server
+    }
+
+    pub(super) const fn record(&self) -> &Record {
+        &self.record
+    }
+
+    pub(super) const fn boot_id(&self) -> Uuid {
+        self.boot_id
+    }
+
+    pub(super) fn public_key(&self) -> PublicKey {
+        identity::public(&self.key)
+    }
+
+    pub(super) fn shown_device(&self) -> String {
+        self.record.device.map_or_else(|| "unknown".into(), |device| device.to_string())
+    }
+
+    /// What the server is told.
+    pub(super) fn reported(&self) -> Reported {
+        let state = match &self.record.held {
+            _ if !self.readable => ReportedState::Unknown,
+            Held::Blank => ReportedState::Blank,
+            Held::Idle { .. } => ReportedState::Idle,
+            Held::Preparing { .. } => ReportedState::Preparing,
+            Held::Leased { .. } => ReportedState::Leased,
+            Held::Erasing { .. } | Held::Quarantined { .. } => ReportedState::Erasing,
+            Held::Erased { .. } => ReportedState::Erased,
+        };
+        let conflict = self.conflict.map(|conflict| conflict.to_string());
+        Reported { state, epoch: self.epoch(), running: self.running.is_some(), conflict }
+    }
+}
+
+/// What the record and the label together say is held; `false` when only the label can be relied on.
+fn look(config: &Config, loaded: &Loaded, volume: &Volume) -> (Record, bool) {
+    let owner = volume.owner();
+    match (loaded, owner) {
+        (Loaded::Record(record), owner) if record.held != Held::Blank || matches!(owner, Ok(None)) => {
+            ((**record).clone(), true)
+        }
+        (Loaded::Record(_) | Loaded::Missing | Loaded::Unreadable(_), Ok(Some(owner))) => {
+            let mut record = Record::fresh(&owner.server, Some(owner.root));
+            record.device = Some(owner.device);
+            (record, false)
+        }
+        (Loaded::Record(_) | Loaded::Missing | Loaded::Unreadable(_), owner) => {
+            let missing = *loaded == Loaded::Missing && owner.is_ok();
+            (Record::fresh(&config.server, config.server_key), missing)
+        }
+    }
+}

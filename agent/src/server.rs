@@ -1,0 +1,196 @@
+//! The HTTP calls. Whatever is not the expected answer is a [`Why`].
+
+use std::time::Duration;
+
+use domain::{
+    id::DeviceId,
+    key::{Nonce, PublicKey},
+    wire::{Expect, Grant, MAX_MESSAGE, PollRequest, ServerSigned, SignedReceipt, SignedRegistration},
+};
+use reqwest::{Client, Method, Response, header::RETRY_AFTER};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{
+    config::Secret,
+    heard::{Why, Word},
+    record::Record,
+};
+
+/// How long a connection may take to open.
+const CONNECT_S: u64 = 10;
+/// How long an answer may take on top of what the server was allowed to wait.
+const ANSWER_S: u64 = 20;
+
+/// Silence, and when the server wants to be asked again.
+#[derive(Debug)]
+pub struct Silent {
+    /// Why.
+    pub why: Why,
+    /// Not before.
+    pub retry_after: Option<Duration>,
+}
+
+impl From<Why> for Silent {
+    fn from(why: Why) -> Self {
+        Self { why, retry_after: None }
+    }
+}
+
+/// A server, seen from a device.
+#[derive(Debug, Clone)]
+pub struct Server {
+    http: Client,
+    key: Secret,
+}
+
+#[derive(Deserialize)]
+struct Problem {
+    title: Option<String>,
+    detail: Option<String>,
+}
+
+impl Server {
+    /// A client that shows the enrolment key.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn new(key: Secret) -> anyhow::Result<Self> {
+        // Fails only when a provider is installed already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = Client::builder()
+            .connect_timeout(Duration::from_secs(CONNECT_S))
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("berth-agent/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self { http, key })
+    }
+
+    /// The root key the server shows; pinned on first use when `agent.json` names none.
+    ///
+    /// # Errors
+    /// Silence.
+    pub async fn root_key(&self, server: &str) -> Result<PublicKey, Silent> {
+        #[derive(Deserialize)]
+        struct Shown {
+            server_key: PublicKey,
+        }
+        let body = self.call(Method::GET, server, "/v1/server-key", None::<&()>, 0).await?;
+        read::<Shown>(&body).map(|shown| shown.server_key)
+    }
+
+    /// Whether the server is ready.
+    ///
+    /// # Errors
+    /// Silence.
+    pub async fn ready(&self, server: &str) -> Result<(), Silent> {
+        self.call(Method::GET, server, "/readyz", None::<&()>, 0).await.map(drop)
+    }
+
+    /// Asks what to do; `None` as device stands for one that has not been told its id.
+    ///
+    /// # Errors
+    /// Silence.
+    pub async fn poll(
+        &self,
+        record: &Record,
+        root: PublicKey,
+        device: Option<DeviceId>,
+        request: &PollRequest,
+    ) -> Result<Word, Silent> {
+        let body = self
+            .call(Method::POST, &record.server, "/v1/device/poll", Some(request), u64::from(request.wait_s))
+            .await?;
+        let open = || {
+            let envelope = ServerSigned::parse(&body)?;
+            let device = match device {
+                Some(device) => device,
+                None => envelope.addressee(&root)?,
+            };
+            Word::open(&envelope, &expect(record, root, device, request.nonce))
+        };
+        open().map_err(|e| Why::Unbelieved(e).into())
+    }
+
+    /// Asks for a lease; the same device key is granted the same lease again.
+    ///
+    /// # Errors
+    /// Silence.
+    pub async fn register(&self, server: &str, request: &SignedRegistration) -> Result<Grant, Silent> {
+        let body = self.call(Method::POST, server, "/v1/device/register", Some(request), 0).await?;
+        read(&body)
+    }
+
+    /// Sends a receipt; that it was accepted is believed only from the next word.
+    ///
+    /// # Errors
+    /// Silence.
+    pub async fn erased(&self, server: &str, receipt: &SignedReceipt) -> Result<(), Silent> {
+        #[derive(Serialize)]
+        struct Erasure<'a> {
+            receipt: &'a SignedReceipt,
+        }
+        self.call(Method::POST, server, "/v1/device/erasures", Some(&Erasure { receipt }), 0).await.map(drop)
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        server: &str,
+        path: &str,
+        body: Option<&impl Serialize>,
+        wait_s: u64,
+    ) -> Result<Vec<u8>, Silent> {
+        let timeout = Duration::from_secs(wait_s + ANSWER_S);
+        let request = self.http.request(method, format!("{server}{path}")).timeout(timeout);
+        let request = request.bearer_auth(self.key.reveal());
+        let request = match body {
+            Some(body) => request.json(body),
+            None => request,
+        };
+        let response = request.send().await.map_err(unreachable)?;
+        let status = response.status();
+        let retry_after = retry_after(&response);
+        let body = limited(response).await?;
+        if status.is_success() {
+            return Ok(body);
+        }
+        let detail = serde_json::from_slice::<Problem>(&body).ok().and_then(|p| p.detail.or(p.title));
+        let detail = detail.map(|text| text.chars().filter(|c| !c.is_control()).take(300).collect());
+        Err(Silent { why: Why::Refused { status: status.as_u16(), detail }, retry_after })
+    }
+}
+
+fn expect(record: &Record, root: PublicKey, device: DeviceId, nonce: Nonce) -> Expect {
+    Expect { root, device, nonce, era: record.era, seq: record.seq, epoch: record.epoch() }
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Silent> {
+    // The error text of serde may quote the body, and a grant holds a password.
+    serde_json::from_slice(body).map_err(|_| Why::Unfit("it does not have the expected fields".into()).into())
+}
+
+async fn limited(mut response: Response) -> Result<Vec<u8>, Silent> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+        body.extend_from_slice(&chunk);
+        if body.len() > MAX_MESSAGE {
+            return Err(Why::Unfit(format!("it is longer than {MAX_MESSAGE} bytes")).into());
+        }
+    }
+    Ok(body)
+}
+
+fn unreachable(error: reqwest::Error) -> Silent {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    Why::Unreachable(text).into()
+}
+
+fn retry_after(response: &Response) -> Option<Duration> {
+    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}

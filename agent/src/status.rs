@@ -1,0 +1,166 @@
+//! What the device holds, and whether everything it needs is in place.
+
+use std::{fmt, os::unix::fs::PermissionsExt, path::Path};
+
+use domain::{
+    id::{DeviceId, Epoch},
+    key::PublicKey,
+    time::Time,
+    wire::Grant,
+};
+use serde::Serialize;
+
+use crate::{
+    config::{Config, VolumeConfig},
+    decide::Label,
+    record::{Held, Loaded, Store, StoreError},
+    server::Server,
+    volume::Volume,
+};
+
+/// What `status` shows; never a credential.
+#[derive(Debug, Default, Serialize)]
+pub struct Status {
+    /// `blank`, `idle`, `preparing`, `leased`, `erasing`, `erased`, `quarantined` or `unknown`.
+    pub state: &'static str,
+    /// The lease; the last one that is over while idle, 0 for none.
+    pub epoch: Epoch,
+    /// The end of the paid time.
+    pub until: Option<Time>,
+    /// The device's id.
+    pub device: Option<DeviceId>,
+    /// The server.
+    pub server: String,
+    /// Its pinned root key.
+    pub server_key: Option<PublicKey>,
+    /// Where the leased port is.
+    pub address: Option<String>,
+    /// The lease that the volume's label names.
+    pub label: Option<Epoch>,
+    /// Where the renter's files are.
+    pub data: String,
+    /// The time is at least this.
+    pub not_before: Option<Time>,
+    /// What cannot be read, and why.
+    pub damage: Option<String>,
+}
+
+impl Status {
+    /// Looks at the record and the volume; disturbs no running agent.
+    #[must_use]
+    pub fn read(config: &Config) -> Self {
+        let VolumeConfig::Directory { path } = &config.volume;
+        let volume = Volume::new(path);
+        let (label, torn) = match volume.owner() {
+            Ok(owner) => (owner.map(|owner| owner.epoch), None),
+            Err(why) => (None, Some(format!("the volume's label: {why}"))),
+        };
+        let data = volume.data().display().to_string();
+        let base = Self { server: config.server.clone(), label, data, damage: torn, ..Self::default() };
+        let record = match Store::look(&config.data_dir).load() {
+            Loaded::Missing if label.is_none() && base.damage.is_none() => {
+                return Self { state: "blank", ..base };
+            }
+            Loaded::Missing => return Self { state: "unknown", epoch: label.unwrap_or(0), ..base },
+            Loaded::Unreadable(why) => {
+                let damage = Some(format!("the record: {why}"));
+                return Self { state: "unknown", epoch: label.unwrap_or(0), damage, ..base };
+            }
+            Loaded::Record(record) => *record,
+        };
+        let address = |grant: &Grant| Some(format!("{}:{}", grant.host, grant.port));
+        let (state, until, address) = match &record.held {
+            Held::Blank if label.is_some() => ("unknown", None, None),
+            Held::Blank => ("blank", None, None),
+            Held::Idle { .. } => ("idle", None, None),
+            Held::Preparing { grant } => ("preparing", None, address(grant)),
+            Held::Leased { until, grant, .. } => ("leased", *until, grant.as_ref().and_then(address)),
+            Held::Erasing { .. } => ("erasing", None, None),
+            Held::Erased { .. } => ("erased", None, None),
+            Held::Quarantined { .. } => ("quarantined", None, None),
+        };
+        Self {
+            state,
+            epoch: record.epoch(),
+            until,
+            device: record.device,
+            server: record.server,
+            server_key: record.root,
+            address,
+            not_before: Some(record.floor),
+            ..base
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = |name: &str, value: Option<String>| match value {
+            Some(value) => writeln!(f, "{name:<11} {value}"),
+            None => Ok(()),
+        };
+        line("state", Some(self.state.to_owned()))?;
+        line("epoch", Some(self.epoch.to_string()))?;
+        line("paid until", self.until.map(|t| t.to_string()))?;
+        line("device", self.device.map(|d| d.to_string()))?;
+        line("server", Some(self.server.clone()))?;
+        line("server key", self.server_key.map(|k| k.to_string()))?;
+        line("address", self.address.clone())?;
+        line("label", self.label.map(|e| format!("lease {e}")))?;
+        line("data", Some(self.data.clone()))?;
+        line("not before", self.not_before.map(|t| t.to_string()))?;
+        line("damage", self.damage.clone())
+    }
+}
+
+/// Checks everything the agent needs and prints what it found; `false` when something is wrong.
+///
+/// # Errors
+/// When the configuration cannot be used.
+pub async fn check(path: &Path) -> anyhow::Result<bool> {
+    let config = Config::load(path)?;
+    println!("ok    {} can be read", path.display());
+    let mut sound = true;
+    let mut wrong = |what: String| {
+        println!("WRONG {what}");
+        sound = false;
+    };
+    let mode = std::fs::metadata(path)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        println!(
+            "note  {} holds a secret and others may read it: chmod 600 {}",
+            path.display(),
+            path.display()
+        );
+    }
+    match Store::lock(&config.data_dir) {
+        Ok(_) => println!("ok    {} can be used", config.data_dir.display()),
+        Err(StoreError::Locked(_)) => println!("ok    an agent runs on {}", config.data_dir.display()),
+        Err(error) => wrong(error.to_string()),
+    }
+    let status = Status::read(&config);
+    match &status.damage {
+        None => println!("ok    this device is {} (epoch {})", status.state, status.epoch),
+        Some(damage) => wrong(format!("{damage}; the agent keeps the data and goes by what is left")),
+    }
+    let VolumeConfig::Directory { path } = &config.volume;
+    if let (Label::Absent, Ok(false)) = (Volume::new(path).label(), Volume::new(path).is_empty()) {
+        wrong(format!(
+            "{} holds files that are not a renter's; move them or choose another path",
+            path.display()
+        ));
+    }
+    if config.server.starts_with("http://") && !is_local(&config.server) {
+        println!("note  {} is not encrypted: others can read the enrolment key; use https://", config.server);
+    }
+    match Server::new(config.key.clone())?.ready(&config.server).await {
+        Ok(()) => println!("ok    {} is ready", config.server),
+        Err(silent) => wrong(format!("{}: {}", config.server, silent.why)),
+    }
+    Ok(sound)
+}
+
+fn is_local(server: &str) -> bool {
+    let host = reqwest::Url::parse(server).ok().and_then(|url| url.host_str().map(str::to_owned));
+    host.is_some_and(|host| host == "localhost" || host.starts_with("127.") || host == "[::1]")
+}

@@ -1,0 +1,9 @@
+//! The agent against a small server of its own.
+
+mod decisions;
+mod kit;
+mod life;
+mod power;
+mod silence;
+mod wander;
+mod wire;

@@ -1,0 +1,210 @@
+//! Everything a running server shares.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::Context;
+use domain::{
+    event::{Actor, Position, SystemPart},
+    id::{CommandId, CorrelationId, DeviceId, EventId},
+    time::Time,
+};
+use projections::{
+    log::{EventLog, sqlite::SqliteLog},
+    private::{Private, PrivateError},
+    rebuild::{self, Step},
+    views::Views,
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    clock::{Clock, fresh_id},
+    config::Config,
+    execute::{By, Executor},
+    feed::Feed,
+    keys::Keys,
+};
+
+/// How long a writer waits for its own event to reach the views.
+const READ_YOUR_WRITES: Duration = Duration::from_secs(10);
+
+/// The files of a data folder.
+#[derive(Debug, Clone)]
+pub struct DataDir(PathBuf);
+
+impl DataDir {
+    /// A data folder, made when missing.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(path).with_context(|| format!("the data folder {} cannot be made", path.display()))?;
+        Ok(Self(path.to_owned()))
+    }
+
+    /// A data folder that must exist already.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn existing(path: &Path) -> anyhow::Result<Self> {
+        let data = Self(path.to_owned());
+        anyhow::ensure!(
+            data.log().exists(),
+            "{} holds no ledger; name one with --data, or make one with `berth serve`",
+            path.display()
+        );
+        Ok(data)
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The event log: the only truth.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.0.join("log.db")
+    }
+
+    /// The views: can be rebuilt from the log.
+    #[must_use]
+    pub fn views(&self) -> PathBuf {
+        self.0.join("views.db")
+    }
+
+    /// The private store: people, tokens, sealed secrets.
+    #[must_use]
+    pub fn private(&self) -> PathBuf {
+        self.0.join("private.db")
+    }
+
+    /// The server's keys.
+    #[must_use]
+    pub fn keys(&self) -> PathBuf {
+        self.0.join("keys")
+    }
+}
+
+/// Everything a running server shares; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct App(Arc<Shared>);
+
+/// What [`App`] points to.
+#[derive(Debug)]
+pub struct Shared {
+    /// The configuration.
+    pub config: Config,
+    /// The clock.
+    pub clock: Clock,
+    /// The keys.
+    pub keys: Keys,
+    /// Carries out commands.
+    pub executor: Executor,
+    /// Answers questions.
+    pub views: Views,
+    /// People, tokens, secrets.
+    pub private: Private,
+    /// Wakes devices that wait for news.
+    pub feed: Feed,
+    /// The first position the steward has not handled, as this process knows it.
+    pub steward: watch::Sender<Position>,
+    /// Cancelled when the server shuts down: whoever waits answers at once.
+    pub stop: CancellationToken,
+    /// When this server began to listen: silence before that is not a device's fault.
+    pub up_since: Time,
+    seen: Mutex<HashMap<DeviceId, Time>>,
+}
+
+impl std::ops::Deref for App {
+    type Target = Shared;
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl App {
+    /// Opens a data folder: log, views (rebuilt when outdated, reported by `report`), private store and keys.
+    ///
+    /// # Errors
+    /// When a file is damaged, newer than this program, or cannot be written; nothing is changed then.
+    pub async fn open(
+        data: &DataDir,
+        config: Config,
+        clock: Clock,
+        report: impl Fn(Step) + Send + Sync + 'static,
+    ) -> anyhow::Result<Self> {
+        let log: Arc<dyn EventLog> = Arc::new(SqliteLog::open(data.log()).await?);
+        let private = Private::open(&data.private()).await?;
+        rebuild::prepare(&log, &data.views(), report).await?;
+        let views = Views::open(data.views())?;
+        let keys = Keys::open(&data.keys(), clock.time())?;
+        let up_since = clock.time();
+        let executor = Executor::new(log, clock.clone());
+        let stop = CancellationToken::new();
+        let (feed, steward, seen) = (Feed::default(), watch::Sender::new(0), Mutex::default());
+        Ok(Self(Arc::new(Shared { config, clock, keys, executor, views, private, feed, steward, stop, up_since, seen })))
+    }
+
+    /// A fresh id at the clock's time.
+    #[must_use]
+    pub fn fresh_id(&self) -> Uuid {
+        fresh_id(&self.clock)
+    }
+
+    /// A command of a part of the server, caused by an event or by time.
+    #[must_use]
+    pub fn by_system(&self, part: SystemPart, cause: Option<(EventId, CorrelationId)>) -> By {
+        let command = CommandId(self.fresh_id());
+        By {
+            actor: Actor::System(part),
+            on_behalf_of: None,
+            command,
+            causation: cause.map(|(event, _)| event),
+            correlation: cause.map_or(CorrelationId(command.0), |(_, correlation)| correlation),
+        }
+    }
+
+    /// Waits until the views hold the event at `position`, so that whoever wrote it reads it.
+    pub async fn catch_up(&self, position: Option<Position>) {
+        let Some(position) = position else { return };
+        match self.views.wait_for(position, READ_YOUR_WRITES).await {
+            Ok(true) => {}
+            Ok(false) => tracing::warn!(position, "the views have not caught up with a write; answering without it"),
+            Err(e) => tracing::error!(error = %e, position, "the views cannot be read"),
+        }
+    }
+
+    /// Notes that a device was heard of; written down by [`App::flush_presence`].
+    pub fn heard_of(&self, device: DeviceId) {
+        let now = self.clock.time();
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(device, now);
+    }
+
+    /// Writes down which devices were heard of since the last time.
+    ///
+    /// # Errors
+    /// When the private store fails; then they are kept for the next try.
+    pub async fn flush_presence(&self) -> Result<(), PrivateError> {
+        let seen: Vec<_> = self.seen.lock().unwrap_or_else(PoisonError::into_inner).drain().collect();
+        if seen.is_empty() {
+            return Ok(());
+        }
+        let written = self.private.seen(&seen).await;
+        if written.is_err() {
+            let mut kept = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            for (device, at) in seen {
+                kept.entry(device).or_insert(at);
+            }
+        }
+        written
+    }
+}

@@ -1,0 +1,152 @@
+//! `berth export`: the ledger as lines that other programs read.
+
+use std::io::{BufWriter, ErrorKind, Write};
+
+use anyhow::Context;
+use chrono::SecondsFormat;
+use clap::{Subcommand, ValueEnum};
+use domain::event::{Position, Recorded};
+use projections::log::{EventLog, MAX_PAGE, sqlite::SqliteLog};
+use serde_json::{Value, json, value::RawValue};
+
+use super::Common;
+use crate::app::DataDir;
+
+/// Writes the ledger out.
+#[derive(Debug, Subcommand)]
+pub enum Export {
+    /// Every event, in order, to standard output
+    Events {
+        /// The form
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+        /// Only events after this position
+        #[arg(long)]
+        after: Option<Position>,
+    },
+}
+
+/// A form of events.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// One JSON object a line, as the API shows events
+    #[default]
+    Jsonl,
+    /// One CloudEvents 1.0 JSON object a line
+    Cloudevents,
+    /// Comma-separated values with a heading
+    Csv,
+}
+
+impl Export {
+    /// Streams it; memory does not grow with the ledger.
+    pub async fn run(self, common: &Common) -> anyhow::Result<()> {
+        let Self::Events { format, after } = self;
+        let data = DataDir::existing(&common.data)?;
+        let log = SqliteLog::open_read_only(data.log()).await?;
+        let mut out = BufWriter::new(std::io::stdout().lock());
+        let written = write(&log, format, after, &mut out).await.and_then(|()| Ok(out.flush()?));
+        match written {
+            Err(e) if e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe) => Ok(()),
+            other => other,
+        }
+    }
+}
+
+async fn write(log: &dyn EventLog, format: Format, after: Option<Position>, out: &mut impl Write) -> anyhow::Result<()> {
+    if format == Format::Csv {
+        writeln!(out, "position,stream,revision,id,type,schema,recorded_at,effective_at,actor,command_id,payload")?;
+    }
+    let mut from = after.map_or(0, |after| after + 1);
+    loop {
+        let page = log.read_all(from, MAX_PAGE).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        from = last.position + 1;
+        for recorded in &page {
+            match format {
+                Format::Jsonl => writeln!(out, "{}", line(recorded)?)?,
+                Format::Cloudevents => writeln!(out, "{}", cloud_event(recorded)?)?,
+                Format::Csv => writeln!(out, "{}", csv(recorded)?)?,
+            }
+        }
+    }
+}
+
+fn payload(recorded: &Recorded) -> anyhow::Result<Box<RawValue>> {
+    let text = String::from_utf8(recorded.event.payload.clone()).context("a payload is not text")?;
+    RawValue::from_string(text).with_context(|| format!("the payload at position {} is not JSON", recorded.position))
+}
+
+fn recorded_at(recorded: &Recorded) -> String {
+    recorded.event.recorded_at.to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
+/// An event as one line of JSON; the payload's bytes are kept as they are.
+pub fn line(recorded: &Recorded) -> anyhow::Result<String> {
+    #[derive(serde::Serialize)]
+    struct Line<'a> {
+        position: Position,
+        stream: &'a str,
+        revision: u64,
+        id: uuid::Uuid,
+        #[serde(rename = "type")]
+        kind: &'a str,
+        schema: u32,
+        recorded_at: String,
+        effective_at: domain::time::Time,
+        actor: String,
+        on_behalf_of: Option<uuid::Uuid>,
+        command_id: uuid::Uuid,
+        causation_id: Option<uuid::Uuid>,
+        correlation_id: uuid::Uuid,
+        payload: &'a RawValue,
+    }
+    let (event, meta) = (&recorded.event, &recorded.event.meta);
+    let payload = payload(recorded)?;
+    Ok(serde_json::to_string(&Line {
+        position: recorded.position,
+        stream: recorded.stream.as_str(),
+        revision: recorded.revision,
+        id: event.id.0,
+        kind: &event.kind,
+        schema: event.schema,
+        recorded_at: recorded_at(recorded),
+        effective_at: event.effective_at,
+        actor: meta.actor.to_string(),
+        on_behalf_of: meta.on_behalf_of.map(|id| id.0),
+        command_id: meta.command_id.0,
+        causation_id: meta.causation_id.map(|id| id.0),
+        correlation_id: meta.correlation_id.0,
+        payload: &payload,
+    })?)
+}
+
+/// An event in CloudEvents 1.0's JSON form; Berth's own attributes are extensions.
+fn cloud_event(recorded: &Recorded) -> anyhow::Result<Value> {
+    let (event, meta) = (&recorded.event, &recorded.event.meta);
+    Ok(json!({
+        "specversion": "1.0",
+        "id": event.id.0,
+        "source": "/v1/events",
+        "type": format!("berth.{}.v{}", event.kind, event.schema),
+        "subject": recorded.stream.as_str(),
+        "time": recorded_at(recorded),
+        "datacontenttype": "application/json",
+        "data": payload(recorded)?,
+        "position": recorded.position.to_string(),
+        "revision": recorded.revision.to_string(),
+        "effectiveat": event.effective_at,
+        "actor": meta.actor.to_string(),
+        "commandid": meta.command_id.0,
+        "correlationid": meta.correlation_id.0,
+    }))
+}
+
+fn csv(recorded: &Recorded) -> anyhow::Result<String> {
+    let (event, meta) = (&recorded.event, &recorded.event.meta);
+    let payload = payload(recorded)?.get().replace('"', "\"\"");
+    let (position, stream, revision) = (recorded.position, &recorded.stream, recorded.revision);
+    let (id, kind, schema, effective_at) = (event.id, &event.kind, event.schema, event.effective_at);
+    let (at, actor, command) = (recorded_at(recorded), &meta.actor, meta.command_id);
+    Ok(format!("{position},{stream},{revision},{id},{kind},{schema},{at},{effective_at},{actor},{command},\"{payload}\""))
+}

@@ -1,0 +1,164 @@
+//! The command line.
+
+mod account;
+mod export;
+mod rebuild;
+mod replay;
+mod serve;
+mod show;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::{
+    app::{App, DataDir},
+    clock::Clock,
+    config::{self, Loaded},
+    telemetry::{self, LogFormat},
+};
+
+/// An event-sourced rental ledger for devices that people rent to each other.
+#[derive(Debug, Parser)]
+#[command(name = "berth", version, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Common {
+    /// The folder that holds ledger, views, private store and keys
+    #[arg(long, global = true, env = "BERTH_DATA", default_value = "./berth-data")]
+    pub data: PathBuf,
+    /// A configuration file; `berth.toml` in the data folder is read when it exists
+    #[arg(long, global = true, env = "BERTH_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// What is logged, such as `info` or `api=debug,info`
+    #[arg(long, global = true, env = "BERTH_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+    /// How log lines look
+    #[arg(long, global = true, env = "BERTH_LOG_FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
+    /// Print JSON instead of a table
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server: API, scheduler and steward on an embedded ledger
+    Serve(serve::Serve),
+    /// Show a living marketplace, or with --once one whole story
+    #[cfg(feature = "demo")]
+    Demo(crate::demo::Demo),
+    /// Open accounts and make tokens
+    #[command(subcommand)]
+    Account(account::AccountCommand),
+    /// Make views anew from the ledger: those named, or all
+    Rebuild(rebuild::Rebuild),
+    /// Print events as they happened
+    Replay(replay::Replay),
+    /// Write the ledger out
+    #[command(subcommand)]
+    Export(export::Export),
+    /// Print the effective configuration and where each value comes from
+    Config,
+    /// Print a shell's completions
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Run a device agent (used by `berth demo`)
+    #[cfg(feature = "demo")]
+    #[command(hide = true, trailing_var_arg = true)]
+    Agent {
+        /// The agent's own arguments
+        #[arg(allow_hyphen_values = true)]
+        arguments: Vec<std::ffi::OsString>,
+    },
+}
+
+impl Common {
+    /// Loads the configuration.
+    ///
+    /// # Errors
+    /// When a name or value is wrong.
+    pub fn load(&self, flags: &[(&str, String)]) -> anyhow::Result<Loaded> {
+        let beside = self.data.join("berth.toml");
+        let file = self.config.clone().or_else(|| beside.exists().then_some(beside));
+        config::load(file.as_deref(), std::env::vars(), flags)
+    }
+
+    /// Opens an existing data folder for a command that writes.
+    ///
+    /// # Errors
+    /// When there is none or it cannot be used.
+    pub async fn open(&self) -> anyhow::Result<App> {
+        let data = DataDir::existing(&self.data)?;
+        App::open(&data, self.load(&[])?.config, Clock::System, rebuild::bar()).await
+    }
+}
+
+/// Runs the command line; the exit code is 0 when all went well, 1 when not, 2 when the arguments are wrong.
+#[must_use]
+pub fn main() -> ExitCode {
+    let Cli { common, command } = Cli::parse();
+    #[cfg(feature = "demo")]
+    if let Command::Agent { arguments } = command {
+        let program = std::ffi::OsString::from("berth-agent");
+        return agent::cli::main_with(std::iter::once(program).chain(arguments));
+    }
+    let quiet = !matches!(command, Command::Serve(_));
+    let filter = common.log.clone().unwrap_or_else(|| if quiet { "warn" } else { "info" }.into());
+    if let Err(e) = telemetry::start(&filter, common.log_format) {
+        eprintln!("berth: --log {filter:?} cannot be read: {e}");
+        return ExitCode::from(2);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            eprintln!("berth: the runtime does not start: {e}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(common, command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("berth: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(common: Common, command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Serve(serve) => serve.run(&common).await,
+        #[cfg(feature = "demo")]
+        Command::Demo(demo) => demo.run(&common).await,
+        Command::Account(account) => account.run(&common).await,
+        Command::Rebuild(rebuild) => rebuild.run(&common).await,
+        Command::Replay(replay) => replay.run(&common).await,
+        Command::Export(export) => export.run(&common).await,
+        Command::Config => show::configuration(&common),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "berth", &mut std::io::stdout());
+            Ok(())
+        }
+        #[cfg(feature = "demo")]
+        Command::Agent { .. } => unreachable!("handled before the runtime starts"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,79 @@
+//! The one place where the server reads the clock and throws dice.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+use chrono::{DateTime, Utc};
+use domain::time::{Seconds, Time};
+use rand::Rng;
+use uuid::Uuid;
+
+/// The server's time: the system's, or one that only moves when told to.
+#[derive(Debug, Clone)]
+pub enum Clock {
+    /// The system's clock.
+    System,
+    /// Microseconds since 1970, moved by hand.
+    Manual(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// A clock that stands at `start` until it is advanced.
+    #[must_use]
+    pub fn manual(start: Time) -> Self {
+        Self::Manual(Arc::new(AtomicI64::new(start.unix() * 1_000_000)))
+    }
+
+    /// Now, to the microsecond.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place where the server reads the clock")]
+    pub fn now(&self) -> DateTime<Utc> {
+        match self {
+            Self::System => Utc::now(),
+            Self::Manual(micros) => DateTime::from_timestamp_micros(micros.load(Ordering::SeqCst)).unwrap_or_default(),
+        }
+    }
+
+    /// Now, to the second.
+    #[must_use]
+    pub fn time(&self) -> Time {
+        Time::from_unix(self.now().timestamp())
+    }
+
+    /// Moves a manual clock on; a system clock moves by itself.
+    pub fn advance(&self, seconds: Seconds) {
+        if let Self::Manual(micros) = self {
+            micros.fetch_add(seconds.saturating_mul(1_000_000), Ordering::SeqCst);
+        }
+    }
+}
+
+/// Fills `bytes` from the operating system's randomness.
+#[expect(clippy::disallowed_methods, reason = "the one place where the server throws dice")]
+pub fn random(bytes: &mut [u8]) {
+    rand::rng().fill_bytes(bytes);
+}
+
+/// Random bytes.
+#[must_use]
+pub fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    random(&mut bytes);
+    bytes
+}
+
+/// A fresh id: UUID version 7 at the clock's time.
+#[must_use]
+pub fn fresh_id(clock: &Clock) -> Uuid {
+    let millis = u64::try_from(clock.now().timestamp_millis()).unwrap_or_default();
+    uuid::Builder::from_unix_timestamp_millis(millis, &random_bytes()).into_uuid()
+}
+
+/// A secret of 256 bits in base64url, with a prefix that tells what it is for.
+#[must_use]
+pub fn fresh_secret(prefix: &str) -> String {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    format!("{prefix}{}", URL_SAFE_NO_PAD.encode(random_bytes::<32>()))
+}

@@ -1,0 +1,290 @@
+//! The configuration: defaults < `berth.toml` < `BERTH_*` < flags, every value with its source.
+//!
+//! A value `a.b` of the file is overridden by the environment variable `BERTH_A_B`. Keys and tokens are never part of
+//! the configuration.
+
+use std::{collections::BTreeMap, path::Path, str::FromStr};
+
+use anyhow::{Context, bail, ensure};
+use cron::Schedule;
+use domain::{id::GatewayName, policy::Policy, time::Seconds};
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the API listens.
+    pub listen: String,
+    /// The gateway that devices get their ports from.
+    pub gateway: Gateway,
+    /// How devices are watched and answered.
+    pub devices: Devices,
+    /// Seconds in which a requested extension can be paid.
+    pub extension_valid_s: Seconds,
+    /// Seconds for which an answer under an Idempotency-Key is kept.
+    pub idempotency_s: Seconds,
+    /// The rules for contracts that start from now on.
+    pub policy: Policy,
+    /// When jobs run.
+    pub jobs: Jobs,
+}
+
+/// A gateway's range.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Gateway {
+    /// Its name; never change it while leases live.
+    pub name: GatewayName,
+    /// The host name renters reach its ports at.
+    pub host: String,
+    /// First port it leases.
+    pub first_port: u16,
+    /// Last port it leases.
+    pub last_port: u16,
+}
+
+/// How devices are watched and answered.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Devices {
+    /// Seconds of silence after which a device is lost.
+    pub lost_after_s: Seconds,
+    /// Seconds a lost device has to come back before its rental ends.
+    pub grace_s: Seconds,
+    /// Seconds for which a device may run on the server's last word.
+    pub valid_for_s: Seconds,
+    /// Seconds between a device's polls.
+    pub next_poll_s: u32,
+}
+
+/// When jobs run: cron expressions with seconds, in UTC.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Jobs {
+    /// Rentals whose time is over.
+    pub expiry: String,
+    /// Extension requests that were not paid.
+    pub extension_lapse: String,
+    /// Devices not heard of.
+    pub lost: String,
+    /// Lost devices past their grace.
+    pub lost_grace: String,
+    /// Payouts whose delay is over.
+    pub payout: String,
+    /// Ports leased to devices that never registered.
+    pub port_reclaim: String,
+    /// Answers and codes past their keeping.
+    pub retention: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8080".into(),
+            gateway: Gateway::default(),
+            devices: Devices::default(),
+            extension_valid_s: 3_600,
+            idempotency_s: 86_400,
+            policy: Policy::default(),
+            jobs: Jobs::default(),
+        }
+    }
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        let name = GatewayName::new("local").unwrap_or_else(|_| unreachable!("the name is in the alphabet"));
+        Self { name, host: "localhost".into(), first_port: 20_000, last_port: 29_999 }
+    }
+}
+
+impl Default for Devices {
+    fn default() -> Self {
+        Self { lost_after_s: 600, grace_s: 1_800, valid_for_s: 900, next_poll_s: 60 }
+    }
+}
+
+impl Default for Jobs {
+    fn default() -> Self {
+        let often = || "*/5 * * * * *".to_string();
+        Self {
+            expiry: often(),
+            extension_lapse: often(),
+            lost: "*/15 * * * * *".into(),
+            lost_grace: often(),
+            payout: often(),
+            port_reclaim: "0 * * * * *".into(),
+            retention: "0 */10 * * * *".into(),
+        }
+    }
+}
+
+/// The effective configuration and where each value came from.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Dotted name, value and source of every value.
+    pub values: Vec<(String, String, &'static str)>,
+}
+
+/// Loads the configuration.
+///
+/// `file` must exist when it was named by the user. `env` and `flags` are (name, value) pairs; flags use dotted names.
+///
+/// # Errors
+/// When the file cannot be read, or a name or value is wrong: says which.
+pub fn load(
+    file: Option<&Path>,
+    env: impl Iterator<Item = (String, String)>,
+    flags: &[(&str, String)],
+) -> anyhow::Result<Loaded> {
+    let mut tree = Value::try_from(Config::default())?;
+    let mut sources = BTreeMap::new();
+    if let Some(path) = file {
+        let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        let table: Table = toml::from_str(&text).with_context(|| format!("{} is not TOML", path.display()))?;
+        for (name, value) in leaves("", &Value::Table(table)) {
+            set(&mut tree, &name, value).with_context(|| format!("in {}", path.display()))?;
+            sources.insert(name, "file");
+        }
+    }
+    let names: BTreeMap<_, _> = leaves("", &tree).into_iter().map(|(name, _)| (env_name(&name), name)).collect();
+    for (variable, text) in env.filter(|(variable, _)| variable.starts_with("BERTH_")) {
+        if NOT_CONFIGURATION.contains(&variable.as_str()) {
+            continue;
+        }
+        let name = names.get(&variable).with_context(|| format!("{variable} names no setting; see `berth config`"))?;
+        override_with(&mut tree, name, &text).with_context(|| format!("in the environment variable {variable}"))?;
+        sources.insert(name.clone(), "environment");
+    }
+    for (name, text) in flags {
+        override_with(&mut tree, name, text)?;
+        sources.insert((*name).to_string(), "flag");
+    }
+    let values = leaves("", &tree);
+    let config: Config = tree.try_into().context("the configuration has a wrong value")?;
+    check(&config)?;
+    let source = |name: &str| sources.get(name).copied().unwrap_or("default");
+    let values = values.into_iter().map(|(name, value)| (name.clone(), value.to_string(), source(&name))).collect();
+    Ok(Loaded { config, values })
+}
+
+/// Variables of this prefix that the command line itself reads.
+const NOT_CONFIGURATION: [&str; 6] =
+    ["BERTH_DATA", "BERTH_CONFIG", "BERTH_LOG", "BERTH_LOG_FORMAT", "BERTH_TOKEN", "BERTH_URL"];
+
+fn env_name(dotted: &str) -> String {
+    format!("BERTH_{}", dotted.replace('.', "_").to_uppercase())
+}
+
+/// Every value below `value` with its dotted name.
+fn leaves(prefix: &str, value: &Value) -> Vec<(String, Value)> {
+    match value {
+        Value::Table(table) => table
+            .iter()
+            .flat_map(|(key, value)| {
+                let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+                leaves(&name, value)
+            })
+            .collect(),
+        other => vec![(prefix.to_string(), other.clone())],
+    }
+}
+
+fn slot<'a>(tree: &'a mut Value, name: &str) -> anyhow::Result<&'a mut Value> {
+    name.split('.')
+        .try_fold(tree, |tree, key| tree.get_mut(key))
+        .with_context(|| format!("there is no setting {name:?}; `berth config` lists all"))
+}
+
+fn set(tree: &mut Value, name: &str, value: Value) -> anyhow::Result<()> {
+    let slot = slot(tree, name)?;
+    ensure!(slot.same_type(&value), "{name} must be a {}, not {value}", slot.type_str());
+    *slot = value;
+    Ok(())
+}
+
+fn override_with(tree: &mut Value, name: &str, text: &str) -> anyhow::Result<()> {
+    let value = match slot(tree, name)? {
+        Value::Integer(_) => Value::Integer(text.parse().with_context(|| format!("{name} must be a whole number"))?),
+        Value::Boolean(_) => Value::Boolean(text.parse().with_context(|| format!("{name} must be true or false"))?),
+        _ => Value::String(text.to_string()),
+    };
+    set(tree, name, value)
+}
+
+fn check(config: &Config) -> anyhow::Result<()> {
+    let Config { gateway, devices, .. } = config;
+    ensure!(gateway.first_port > 0 && gateway.first_port <= gateway.last_port, "gateway.first_port must be 1 to gateway.last_port");
+    ensure!(!gateway.host.is_empty(), "gateway.host must not be empty");
+    let seconds = [
+        ("devices.lost_after_s", devices.lost_after_s),
+        ("devices.valid_for_s", devices.valid_for_s),
+        ("extension_valid_s", config.extension_valid_s),
+        ("idempotency_s", config.idempotency_s),
+    ];
+    for (name, value) in seconds {
+        ensure!((1..=domain::offer::MAX_TERM_S).contains(&value), "{name} must be 1 second to 10 years");
+    }
+    ensure!((0..=domain::offer::MAX_TERM_S).contains(&devices.grace_s), "devices.grace_s must be 0 seconds to 10 years");
+    ensure!((1..=86_400).contains(&devices.next_poll_s), "devices.next_poll_s must be 1 second to 1 day");
+    ensure!(config.policy.is_valid(), "policy: seconds from 0, shares from 0 to 10000 basis points, no forfeiture at the term");
+    for (name, expression) in config.jobs.all() {
+        if let Err(e) = Schedule::from_str(expression) {
+            bail!("jobs.{name} is not a cron expression with seconds, like \"*/5 * * * * *\": {e}");
+        }
+    }
+    Ok(())
+}
+
+impl Jobs {
+    /// Every job's name and expression.
+    #[must_use]
+    pub fn all(&self) -> [(&'static str, &str); 7] {
+        [
+            ("expiry", &self.expiry),
+            ("extension_lapse", &self.extension_lapse),
+            ("lost", &self.lost),
+            ("lost_grace", &self.lost_grace),
+            ("payout", &self.payout),
+            ("port_reclaim", &self.port_reclaim),
+            ("retention", &self.retention),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env(pairs: &[(&str, &str)]) -> impl Iterator<Item = (String, String)> {
+        pairs.iter().map(|(k, v)| ((*k).to_string(), (*v).to_string())).collect::<Vec<_>>().into_iter()
+    }
+
+    #[test]
+    fn flags_beat_the_environment_which_beats_the_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, "listen = \"1.1.1.1:1\"\n[devices]\ngrace_s = 7\nlost_after_s = 8\n").unwrap();
+        let env = env(&[("BERTH_LISTEN", "2.2.2.2:2"), ("BERTH_DEVICES_GRACE_S", "9"), ("HOME", "/")]);
+        let loaded = load(Some(file.path()), env, &[("listen", "3.3.3.3:3".into())]).unwrap();
+        let Config { listen, devices, .. } = loaded.config;
+        assert_eq!((listen.as_str(), devices.grace_s, devices.lost_after_s), ("3.3.3.3:3", 9, 8));
+        let source = |name: &str| loaded.values.iter().find(|(n, ..)| n == name).map(|(.., s)| *s);
+        assert_eq!(source("listen"), Some("flag"));
+        assert_eq!(source("devices.grace_s"), Some("environment"));
+        assert_eq!(source("devices.next_poll_s"), Some("default"));
+    }
+
+    #[test]
+    fn a_wrong_name_or_value_says_which() {
+        let fails = |e: &[(&str, &str)]| format!("{:#}", load(None, env(e), &[]).unwrap_err());
+        assert!(fails(&[("BERTH_LISTN", "x")]).contains("BERTH_LISTN"));
+        assert!(fails(&[("BERTH_DEVICES_GRACE_S", "soon")]).contains("devices.grace_s"));
+        assert!(fails(&[("BERTH_JOBS_EXPIRY", "* * * * *")]).contains("jobs.expiry"));
+        assert!(fails(&[("BERTH_POLICY_TERM_FEE_BPS", "10001")]).contains("policy"));
+        assert!(fails(&[("BERTH_GATEWAY_FIRST_PORT", "70000")]).contains("configuration"));
+    }
+}

@@ -1,0 +1,370 @@
+//! Devices: enrolment, the registration handshake, the signed answer, the receipt.
+//!
+//! # Shape
+//! Registration leases a port from the gateway, then grants the lease; both name (device, epoch), so a repeated or
+//! interrupted registration continues where it stopped and gets the same answer. An answer is computed from the
+//! device's and the contract's streams and signed over the device's nonce.
+//!
+//! # Correctness
+//! `End` is answered only with a tombstone, and a tombstone is signed only for a recorded `LeaseEnded`. The sequence
+//! number is made of both streams' lengths, so it never falls while the log only grows. A receipt must name the digest
+//! of the very tombstone that this server would sign.
+
+use std::time::Duration;
+
+use domain::{
+    contract::Contract,
+    device::{Device, DeviceCommand, DeviceEvent, DeviceRefusal, LeaseGranted},
+    event::{Actor, Events, Position, Revision},
+    gateway::{Gateway, GatewayCommand},
+    id::{AccountId, ContractId, CorrelationId, DeviceId, Epoch, Subdomain},
+    key::Digest,
+    wire::{
+        Answer, Grant, HoldWhy, PollRequest, Registration, ServerSigned, SignedReceipt, Tombstone, VERSION, Verdict,
+        Verified,
+    },
+};
+use projections::log::MAX_PAGE;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::{
+    accounts::check_text,
+    app::App,
+    clock::{fresh_secret, random_bytes},
+    error::Problem,
+    execute::{By, Done, ExecuteError, ExecutorError, Loaded},
+};
+
+/// The longest a poll waits for news, in seconds.
+const MAX_WAIT_S: u32 = 30;
+/// How often a waiting poll looks by itself, should a hint be missed.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// Bits of the sequence number that count the contract's events.
+const CONTRACT_BITS: u32 = 24;
+
+/// A newly enrolled device.
+#[derive(Clone)]
+pub struct Enrolled {
+    /// The device.
+    pub device: DeviceId,
+    /// Its enrolment key, shown once.
+    pub key: String,
+    /// Its stream's last event.
+    pub revision: Option<Revision>,
+    /// What was written.
+    pub position: Option<Position>,
+}
+
+impl std::fmt::Debug for Enrolled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Enrolled").field("device", &self.device).finish_non_exhaustive()
+    }
+}
+
+/// What a renter logs in with; sealed in the private store, never in the log.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Login {
+    /// The user on the device.
+    pub user: String,
+    /// The password.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Login").finish_non_exhaustive()
+    }
+}
+
+/// Enrols a device; the same command enrols the same device.
+///
+/// # Errors
+/// When the name is invalid.
+pub async fn enrol(app: &App, owner: AccountId, name: &str, by: &By) -> Result<Enrolled, Problem> {
+    check_text("name", name)?;
+    let device = DeviceId(Uuid::new_v5(&owner.0, by.command.0.as_bytes()));
+    let key = fresh_secret("berth-key-");
+    let enrolment_key = Digest::of(key.as_bytes());
+    app.private.name_device(device, name).await?;
+    let enrol = DeviceCommand::Enrol { owner, enrolment_key };
+    let done: Done<Device> = match app.executor.execute::<Device>(&device, enrol, by).await {
+        // The same command was cut off after it had enrolled the device: nobody has seen that key.
+        Err(ExecuteError::Refused(DeviceRefusal::AlreadyEnrolled)) => {
+            app.executor.execute(&device, DeviceCommand::ReplaceEnrolmentKey { enrolment_key }, by).await?
+        }
+        other => other?,
+    };
+    Ok(Enrolled { device, key, revision: done.revision, position: done.position })
+}
+
+/// Replaces the enrolment key, if the device is still at `only_at`.
+///
+/// # Errors
+/// When the device is unknown, retired or has changed.
+pub async fn replace_key(
+    app: &App,
+    device: DeviceId,
+    only_at: Option<Option<Revision>>,
+    by: &By,
+) -> Result<Enrolled, Problem> {
+    let key = fresh_secret("berth-key-");
+    let command = DeviceCommand::ReplaceEnrolmentKey { enrolment_key: Digest::of(key.as_bytes()) };
+    let done: Done<Device> = match only_at {
+        Some(revision) => app.executor.execute_at(&device, command, by, revision).await?,
+        None => app.executor.execute(&device, command, by).await?,
+    };
+    Ok(Enrolled { device, key, revision: done.revision, position: done.position })
+}
+
+/// Takes a device out of service unless it is let; its lease then ends by itself.
+///
+/// # Errors
+/// When it is unknown, let, or has changed since `only_at`.
+pub async fn retire(
+    app: &App,
+    device: DeviceId,
+    only_at: Option<Option<Revision>>,
+    by: &By,
+) -> Result<Done<Device>, Problem> {
+    let state = app.executor.load::<Device>(&device).await?.state;
+    let is_let = match state.live_lease() {
+        None => false,
+        Some(lease) => {
+            let contract = app.executor.load::<Contract>(&ContractId::of(device, lease.epoch)).await?.state;
+            contract.rental().is_some_and(|rental| rental.ended.is_none())
+        }
+    };
+    let command = DeviceCommand::Retire { is_let };
+    Ok(match only_at {
+        Some(revision) => app.executor.execute_at(&device, command, by, revision).await?,
+        None => app.executor.execute(&device, command, by).await?,
+    })
+}
+
+/// Gives a device its lease: the live one again, or the next epoch.
+///
+/// # Errors
+/// When the epoch before is not erased, another key holds the lease, the device is retired, or no port is free.
+pub async fn register(
+    app: &App,
+    device: DeviceId,
+    registration: Verified<Registration>,
+    by: &By,
+) -> Result<Grant, Problem> {
+    let Registration { device_key, config_hash, hardware, .. } = registration.into_inner();
+    let state = app.executor.load::<Device>(&device).await?.state;
+    let epoch = state.next_epoch(device_key, config_hash)?;
+    let settings = &app.config.gateway;
+    let gateway = settings.name.clone();
+    let lease = match state.live_lease() {
+        Some(live) => live.clone(),
+        None => {
+            let (subdomain, first, last) = (Subdomain::of(device, epoch), settings.first_port, settings.last_port);
+            let command = GatewayCommand::LeasePort { device, epoch, subdomain, first, last };
+            let pool = app.executor.execute::<Gateway>(&gateway, command, by).await?.state;
+            let held = pool.port_of(device, epoch).ok_or_else(Problem::overloaded)?;
+            let (port, subdomain) = (held.port, held.subdomain.clone());
+            LeaseGranted { epoch, gateway, port, subdomain, device_key, config_hash, hardware }
+        }
+    };
+    let done = app.executor.execute::<Device>(&device, DeviceCommand::GrantLease(lease), by).await?;
+    let Some(lease) = done.state.live_lease().filter(|lease| lease.epoch == epoch).cloned() else {
+        return Err(Problem::from(DeviceRefusal::NotErased { epoch }));
+    };
+    app.private.watch_device(device, true, app.clock.time()).await?;
+    heard_of(app, device).await?;
+    let login = keep_login(app, device, epoch).await?;
+    app.catch_up(done.position).await;
+    Ok(Grant {
+        device,
+        server_key: app.keys.root(),
+        epoch,
+        gateway: lease.gateway,
+        host: settings.host.clone(),
+        port: lease.port,
+        subdomain: lease.subdomain,
+        user: login.user,
+        password: login.password,
+    })
+}
+
+fn login_context(device: DeviceId, epoch: Epoch) -> String {
+    format!("login {device} {epoch}")
+}
+
+async fn keep_login(app: &App, device: DeviceId, epoch: Epoch) -> Result<Login, Problem> {
+    if let Some(login) = login(app, device, epoch).await? {
+        return Ok(login);
+    }
+    let password: String = random_bytes::<24>().iter().map(|b| ALPHABET[usize::from(*b) % ALPHABET.len()]).collect();
+    let fresh = Login { user: "berth".into(), password };
+    let plain = serde_json::to_vec(&fresh).map_err(|e| Problem::internal(&e))?;
+    let sealed = app.keys.seal(&login_context(device, epoch), &plain);
+    app.private.keep_secret(device, epoch, sealed).await?;
+    login(app, device, epoch).await?.ok_or_else(|| Problem::internal(&"a kept secret is missing"))
+}
+
+/// 32 letters and digits that no marketplace mangles and nobody confuses; 256 divides by 32, so all are equally likely.
+const ALPHABET: [char; 32] = [
+    'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'j', 'k', 'm', 'n', 'p', 'q', 'r', 's', 't', 'u', 'v', 'w', 'x', 'y', 'z',
+    '2', '3', '4', '5', '6', '7', '8', '9', 'A',
+];
+
+/// The login of a lease, until its data is erased.
+///
+/// # Errors
+/// When the private store fails or the vault key is not the one that sealed it.
+pub async fn login(app: &App, device: DeviceId, epoch: Epoch) -> Result<Option<Login>, Problem> {
+    let Some(sealed) = app.private.secret(device, epoch).await? else { return Ok(None) };
+    let plain = app.keys.unseal(&login_context(device, epoch), &sealed).map_err(|e| Problem::internal(&e))?;
+    serde_json::from_slice(&plain).map(Some).map_err(|e| Problem::internal(&e))
+}
+
+/// Notes a sign of life; a lost device is found again.
+///
+/// # Errors
+/// When the log cannot be written.
+pub async fn heard_of(app: &App, device: DeviceId) -> Result<(), Problem> {
+    app.heard_of(device);
+    let state = app.executor.load::<Device>(&device).await?.state;
+    if state.lost().is_some() {
+        let by = by_device(app, device);
+        let seen_at = app.clock.time();
+        app.executor.execute::<Device>(&device, DeviceCommand::ReportSeen { seen_at }, &by).await?;
+        app.private.watch_device(device, true, seen_at).await?;
+        tracing::info!(%device, "a lost device is back");
+    }
+    Ok(())
+}
+
+fn by_device(app: &App, device: DeviceId) -> By {
+    let command = domain::id::CommandId(app.fresh_id());
+    let (actor, correlation) = (Actor::Device(device), CorrelationId(command.0));
+    By { actor, on_behalf_of: None, command, causation: None, correlation }
+}
+
+/// Answers a poll; with `wait_s`, not before there is news or the wait is over.
+///
+/// # Errors
+/// When the log cannot be read.
+pub async fn answer(app: &App, device: DeviceId, request: PollRequest) -> Result<ServerSigned, Problem> {
+    let deadline = Instant::now() + Duration::from_secs(request.wait_s.min(MAX_WAIT_S).into());
+    loop {
+        let news = app.feed.wait_on(device);
+        let seen = app.executor.load::<Device>(&device).await?;
+        if seen.state.live_lease().is_some_and(|lease| lease.device_key == request.device_key) {
+            heard_of(app, device).await?;
+        }
+        let loaded = app.executor.load::<Device>(&device).await?;
+        let (verdict, seq) = verdict(app, device, &loaded, &request).await?;
+        let left = deadline.saturating_duration_since(Instant::now());
+        if seq > request.seen_seq || left.is_zero() || app.stop.is_cancelled() {
+            let tombstones = reported_tombstones(app, device, &loaded.state, &request).await?;
+            return Ok(app.keys.sign(&Answer {
+                v: VERSION,
+                device,
+                nonce: request.nonce,
+                server_time: app.clock.time(),
+                owner_gen: loaded.state.owner_gen(),
+                seq,
+                next_poll_s: app.config.devices.next_poll_s,
+                verdict,
+                tombstones,
+            }));
+        }
+        tokio::select! {
+            () = app.stop.cancelled() => {}
+            _ = tokio::time::timeout(left.min(LOOK_AGAIN), news.notified()) => {}
+        }
+    }
+}
+
+async fn verdict(
+    app: &App,
+    device: DeviceId,
+    loaded: &Loaded<Device>,
+    request: &PollRequest,
+) -> Result<(Verdict, u64), Problem> {
+    let count = |revision: Option<Revision>| revision.map_or(0, |r| r + 1);
+    let base = count(loaded.revision) << CONTRACT_BITS;
+    let Some(lease) = loaded.state.lease().filter(|lease| lease.granted.device_key == request.device_key) else {
+        return Ok((Verdict::Stranger, base));
+    };
+    let epoch = lease.granted.epoch;
+    if lease.erased {
+        return Ok((Verdict::Vacant { floor: epoch }, base));
+    }
+    if lease.ended.is_some() {
+        let tombstone = tombstone(app, device, epoch).await?;
+        let tombstone = tombstone.ok_or_else(|| Problem::internal(&"an ended lease has no end in its stream"))?;
+        return Ok((Verdict::End { tombstone: app.keys.sign(&tombstone) }, base));
+    }
+    let contract = app.executor.load::<Contract>(&ContractId::of(device, epoch)).await?;
+    let seq = base | count(contract.revision);
+    let until = contract.state.rental().map(|rental| rental.until());
+    let over = contract.state.lease_end().is_some() || until.is_some_and(|until| until <= app.clock.time());
+    if over {
+        return Ok((Verdict::Hold { epoch, why: HoldWhy::Ending }, seq));
+    }
+    Ok((Verdict::Run { epoch, until, valid_for_s: app.config.devices.valid_for_s }, seq))
+}
+
+/// The tombstone of an earlier epoch that the device still reports.
+async fn reported_tombstones(
+    app: &App,
+    device: DeviceId,
+    state: &Device,
+    request: &PollRequest,
+) -> Result<Vec<ServerSigned>, Problem> {
+    let epoch = request.reported.epoch;
+    if epoch == 0 || state.lease().is_none_or(|lease| epoch > lease.granted.epoch) {
+        return Ok(Vec::new());
+    }
+    let tombstone = tombstone(app, device, epoch).await?;
+    Ok(tombstone.iter().map(|tombstone| app.keys.sign(tombstone)).collect())
+}
+
+/// The statement that a lease ended, from its recorded end; `None` while it lives.
+///
+/// # Errors
+/// When the log cannot be read.
+pub async fn tombstone(app: &App, device: DeviceId, epoch: Epoch) -> Result<Option<Tombstone>, ExecutorError> {
+    let stream = <Device as domain::aggregate::Aggregate>::stream(&device);
+    let mut from = 0;
+    loop {
+        let page = app.executor.log().read_stream(&stream, from, MAX_PAGE).await?;
+        let Some(last) = page.last() else { return Ok(None) };
+        from = last.revision + 1;
+        for recorded in page.iter().filter(|r| r.event.kind == "LeaseEnded") {
+            let event = &recorded.event;
+            let decoded = DeviceEvent::decode(&event.kind, event.schema, &event.payload).transpose()?;
+            if let Some(DeviceEvent::LeaseEnded(e)) = decoded
+                && e.epoch == epoch
+            {
+                let ended_at = event.effective_at;
+                return Ok(Some(Tombstone { v: VERSION, device, epoch, contract: e.contract, ended_at, why: e.why }));
+            }
+        }
+    }
+}
+
+/// Takes a device's erasure receipt; then the lease's login is destroyed.
+///
+/// # Errors
+/// When the receipt is not believed, or the lease has not ended.
+pub async fn record_erasure(app: &App, device: DeviceId, receipt: SignedReceipt, by: &By) -> Result<(), Problem> {
+    let state = app.executor.load::<Device>(&device).await?.state;
+    let lease = state.lease().ok_or(DeviceRefusal::NotLeased)?;
+    let believed = receipt.verify(&lease.granted.device_key, device);
+    let believed = believed.map_err(|e| DeviceRefusal::BadReceipt(e.to_string()))?.into_inner();
+    let tombstone = tombstone(app, device, believed.epoch).await?.ok_or(DeviceRefusal::LeaseRunning)?;
+    if tombstone.digest() != believed.tombstone {
+        return Err(DeviceRefusal::BadReceipt("it names another tombstone".into()).into());
+    }
+    let done = app.executor.execute::<Device>(&device, DeviceCommand::RecordErasure { device, receipt }, by).await?;
+    app.private.destroy_secrets(device, believed.epoch).await?;
+    app.catch_up(done.position).await;
+    Ok(())
+}

@@ -1,0 +1,327 @@
+//! Problems: every "no" as RFC 9457 problem+json with a stable type, what was wrong, and what to do.
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use domain::{
+    account::AccountRefusal, contract::ContractRefusal, device::DeviceRefusal, gateway::GatewayRefusal,
+    order::OrderRefusal, order::RejectReason, settlement::SettlementRefusal,
+};
+use projections::{
+    log::{AppendError, LogError},
+    private::PrivateError,
+    views::ViewError,
+};
+use serde_json::{Map, Value, json};
+
+use crate::execute::{ExecuteError, ExecutorError};
+
+/// A "no" to a request.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    status: StatusCode,
+    kind: &'static str,
+    detail: String,
+    action: &'static str,
+    more: Map<String, Value>,
+    retry_after_s: Option<u32>,
+}
+
+impl Problem {
+    /// A problem of a stable kind (its `type` is `/problems/<kind>`), what was wrong, and what to do about it.
+    #[must_use]
+    pub fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>, action: &'static str) -> Self {
+        Self { status, kind, detail: detail.into(), action, more: Map::new(), retry_after_s: None }
+    }
+
+    /// Adds a member.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl serde::Serialize) -> Self {
+        self.more.insert(name.into(), json!(value));
+        self
+    }
+
+    /// Says when to try again, in seconds.
+    #[must_use]
+    pub const fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+
+    /// Its HTTP status.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Its stable kind.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// 404: the thing does not exist or is not the caller's to see.
+    #[must_use]
+    pub fn not_found(what: &str) -> Self {
+        let detail = format!("there is no such {what}, or it is not yours to see");
+        Self::new(StatusCode::NOT_FOUND, "not-found", detail, "check the id and the account that asks")
+    }
+
+    /// 422: the request can be read but not meant.
+    #[must_use]
+    pub fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-request", detail, "correct the request and send it again")
+    }
+
+    /// 400: the request cannot be read.
+    #[must_use]
+    pub fn malformed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "malformed-request", detail, "send what /openapi.json describes")
+    }
+
+    /// 401: nobody known.
+    #[must_use]
+    pub fn unauthenticated(detail: impl Into<String>) -> Self {
+        let action = "send `Authorization: Bearer <token>` with a token that works";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail, action)
+    }
+
+    /// 403: known, but not allowed.
+    #[must_use]
+    pub fn forbidden(detail: impl Into<String>) -> Self {
+        let action = "use a token of an account that has the role";
+        Self::new(StatusCode::FORBIDDEN, "forbidden", detail, action)
+    }
+
+    /// 500: our fault; the cause is in the logs under the request id, not in the answer.
+    #[must_use]
+    pub fn internal(cause: &dyn std::fmt::Display) -> Self {
+        tracing::error!(error = %cause, "request failed inside");
+        let detail = "the server could not do this; nothing is half-done";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail, "try again; report the request id if it stays")
+    }
+
+    /// 503: too busy right now.
+    #[must_use]
+    pub fn overloaded() -> Self {
+        let action = "send the same request again after Retry-After";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "the server has too much to do", action).retry_after(1)
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.kind, self.detail)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut body = self.more;
+        body.insert("type".into(), json!(format!("/problems/{}", self.kind)));
+        body.insert("title".into(), json!(self.kind.replace('-', " ")));
+        body.insert("status".into(), json!(self.status.as_u16()));
+        body.insert("detail".into(), json!(self.detail));
+        body.insert("action".into(), json!(self.action));
+        let mut response = (self.status, Json(Value::Object(body))).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"berth\""));
+        }
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+impl From<ExecutorError> for Problem {
+    fn from(error: ExecutorError) -> Self {
+        match error {
+            ExecutorError::Append(AppendError::Overloaded) => Self::overloaded(),
+            ExecutorError::Append(e @ AppendError::TooLarge { .. }) => Self::invalid(e.to_string()),
+            other => Self::internal(&other),
+        }
+    }
+}
+
+impl From<ViewError> for Problem {
+    fn from(error: ViewError) -> Self {
+        Self::internal(&error)
+    }
+}
+
+impl From<LogError> for Problem {
+    fn from(error: LogError) -> Self {
+        Self::internal(&error)
+    }
+}
+
+impl From<PrivateError> for Problem {
+    fn from(error: PrivateError) -> Self {
+        match error {
+            PrivateError::MarketplaceTaken(_) => {
+                let action = "choose another marketplace name";
+                Self::new(StatusCode::CONFLICT, "marketplace-taken", error.to_string(), action)
+            }
+            other => Self::internal(&other),
+        }
+    }
+}
+
+impl<R: std::error::Error> From<ExecuteError<R>> for Problem
+where
+    Self: From<R>,
+{
+    fn from(error: ExecuteError<R>) -> Self {
+        match error {
+            ExecuteError::Refused(refusal) => refusal.into(),
+            ExecuteError::Stale { .. } => {
+                let action = "read it again and send If-Match with the new ETag";
+                Self::new(StatusCode::PRECONDITION_FAILED, "stale", error.to_string(), action)
+            }
+            ExecuteError::Log(e) => e.into(),
+        }
+    }
+}
+
+const CONFLICT: StatusCode = StatusCode::CONFLICT;
+const INVALID: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
+
+impl From<AccountRefusal> for Problem {
+    fn from(refusal: AccountRefusal) -> Self {
+        match refusal {
+            AccountRefusal::Unknown => Self::not_found("account"),
+            AccountRefusal::Erased => {
+                Self::new(StatusCode::GONE, "account-erased", refusal.to_string(), "open a new account")
+            }
+        }
+    }
+}
+
+impl From<DeviceRefusal> for Problem {
+    fn from(refusal: DeviceRefusal) -> Self {
+        let (status, kind, action) = match &refusal {
+            DeviceRefusal::Unknown => return Self::not_found("device"),
+            DeviceRefusal::AlreadyEnrolled => (CONFLICT, "already-enrolled", "enrol it under another id"),
+            DeviceRefusal::Retired => (CONFLICT, "device-retired", "enrol the machine as a new device"),
+            DeviceRefusal::Offer(_) => (INVALID, "invalid-offer", "correct the offer and publish it again"),
+            DeviceRefusal::NotLeased => (CONFLICT, "not-leased", "let the device register first"),
+            DeviceRefusal::LeaseHeld => (
+                CONFLICT,
+                "lease-held",
+                "start the agent with its old data folder and configuration, or retire the device and enrol it anew",
+            ),
+            DeviceRefusal::NotErased { .. } => {
+                (CONFLICT, "epoch-not-erased", "poll for the tombstone, erase, and send the erasure receipt")
+            }
+            DeviceRefusal::WrongEpoch { .. } => (CONFLICT, "wrong-epoch", "poll for the current epoch"),
+            DeviceRefusal::LeaseRunning => (CONFLICT, "lease-running", "wait until the lease has ended"),
+            DeviceRefusal::BadReceipt(_) => {
+                (INVALID, "bad-receipt", "sign the receipt with the device key that registered")
+            }
+            DeviceRefusal::Let => (CONFLICT, "device-let", "terminate the rental first, or wait for its end"),
+        };
+        Self::new(status, kind, refusal.to_string(), action)
+    }
+}
+
+impl From<GatewayRefusal> for Problem {
+    fn from(refusal: GatewayRefusal) -> Self {
+        let kind = match refusal {
+            GatewayRefusal::PoolExhausted(_) => "ports-exhausted",
+            GatewayRefusal::SubdomainTaken(_) => "subdomain-taken",
+        };
+        let action = "try again later; an operator can widen the gateway's port range";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, refusal.to_string(), action).retry_after(60)
+    }
+}
+
+impl From<OrderRefusal> for Problem {
+    fn from(refusal: OrderRefusal) -> Self {
+        let (status, kind, action) = match refusal {
+            OrderRefusal::Unknown => return Self::not_found("order"),
+            OrderRefusal::Different => {
+                (CONFLICT, "order-differs", "an order id stands for one payment: send the first contents, or another id")
+            }
+            OrderRefusal::NothingPaid => (INVALID, "nothing-paid", "send the amount that was received"),
+            OrderRefusal::Decided => (CONFLICT, "order-decided", "read the order to see what became of it"),
+        };
+        Self::new(status, kind, refusal.to_string(), action)
+    }
+}
+
+impl From<ContractRefusal> for Problem {
+    fn from(refusal: ContractRefusal) -> Self {
+        let again = "read the contract to see where it stands";
+        let (status, kind, action) = match &refusal {
+            ContractRefusal::Unknown => return Self::not_found("contract"),
+            ContractRefusal::AlreadyLet | ContractRefusal::Let => (CONFLICT, "already-let", "choose another device"),
+            ContractRefusal::LeaseEnded => (CONFLICT, "lease-ended", "choose another device"),
+            ContractRefusal::Over => (CONFLICT, "rental-over", "rent the device again"),
+            ContractRefusal::StillRunning { .. } => (CONFLICT, "still-running", again),
+            ContractRefusal::TermOutOfRange { .. } => (INVALID, "term-out-of-range", "ask for a term within the limits"),
+            ContractRefusal::WrongAmount { .. } => (INVALID, "wrong-amount", "pay the price"),
+            ContractRefusal::WrongAsset { .. } => (INVALID, "wrong-asset", "pay in the offer's asset"),
+            ContractRefusal::PriceOutOfRange => (INVALID, "price-out-of-range", "ask for a shorter term"),
+            ContractRefusal::PolicyInvalid => (INVALID, "policy-invalid", "an operator must correct the configuration"),
+            ContractRefusal::ExtensionPending(_) => {
+                (CONFLICT, "extension-pending", "pay the pending extension or wait until it lapses")
+            }
+            ContractRefusal::ExtensionUnknown => (CONFLICT, "extension-unknown", "request an extension first"),
+            ContractRefusal::ExtensionLapsed => (CONFLICT, "extension-lapsed", "request another extension"),
+            ContractRefusal::ExtensionPaid => (CONFLICT, "extension-paid", again),
+            ContractRefusal::NotLapsedYet { .. } => (CONFLICT, "not-lapsed-yet", again),
+            ContractRefusal::NotOffered => (CONFLICT, "not-offered", "ask the owner to offer the device again"),
+            ContractRefusal::QuoteExpired => (CONFLICT, "quote-expired", "ask for a new refund quote"),
+            ContractRefusal::PayoutNotDue { .. } => (CONFLICT, "payout-not-due", again),
+            ContractRefusal::TooManySegments => (CONFLICT, "too-many-segments", "rent the device again when it is over"),
+        };
+        Self::new(status, kind, refusal.to_string(), action)
+    }
+}
+
+impl From<&RejectReason> for Problem {
+    fn from(reason: &RejectReason) -> Self {
+        let refunded = "nothing: the order is recorded and refunded in full; order again under a new id";
+        let (status, kind) = match reason {
+            RejectReason::DeviceUnknown => (CONFLICT, "device-unknown"),
+            RejectReason::DeviceRetired => (CONFLICT, "device-retired"),
+            RejectReason::DeviceNotLeased => (CONFLICT, "not-leased"),
+            RejectReason::DeviceLost => (CONFLICT, "device-lost"),
+            RejectReason::NotOffered => (CONFLICT, "not-offered"),
+            RejectReason::AlreadyLet => (CONFLICT, "already-let"),
+            RejectReason::LeaseEnded => (CONFLICT, "lease-ended"),
+            RejectReason::WrongAmount { .. } => (INVALID, "wrong-amount"),
+            RejectReason::WrongAsset { .. } => (INVALID, "wrong-asset"),
+            RejectReason::TermOutOfRange { .. } => (INVALID, "term-out-of-range"),
+            RejectReason::ContractUnknown => (CONFLICT, "contract-unknown"),
+            RejectReason::RentalOver => (CONFLICT, "rental-over"),
+            RejectReason::ExtensionUnknown => (CONFLICT, "extension-unknown"),
+            RejectReason::ExtensionLapsed => (CONFLICT, "extension-lapsed"),
+            RejectReason::ExtensionPaid => (CONFLICT, "extension-paid"),
+        };
+        Self::new(status, kind, format!("the order is rejected: {reason}"), refunded)
+    }
+}
+
+impl From<SettlementRefusal> for Problem {
+    fn from(refusal: SettlementRefusal) -> Self {
+        let read = "read the settlement to see where it stands";
+        let (status, kind, action) = match &refusal {
+            SettlementRefusal::Unknown => return Self::not_found("settlement"),
+            SettlementRefusal::Different => (CONFLICT, "settlement-differs", read),
+            SettlementRefusal::UnderWay(_) => (CONFLICT, "settlement-under-way", "report how the attempt went first"),
+            SettlementRefusal::WrongAttempt(_) => (CONFLICT, "wrong-attempt", read),
+            SettlementRefusal::NotNow(_) => (CONFLICT, "settlement-state", read),
+            SettlementRefusal::Text(_) => (INVALID, "invalid-request", "correct the text"),
+            SettlementRefusal::WrongAsset => (INVALID, "wrong-asset", "report the movement in the asset that is due"),
+        };
+        Self::new(status, kind, refusal.to_string(), action)
+    }
+}

@@ -1,0 +1,80 @@
+//! A running server: API, views, steward and scheduler in one process.
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::Context;
+use projections::runner::Runner;
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{app::App, http, scheduler, steward};
+
+/// How often presence is written down.
+const FLUSH_PRESENCE: Duration = Duration::from_secs(2);
+/// How long open requests have to end at shutdown.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    app: App,
+    tasks: TaskTracker,
+    runner: Runner,
+}
+
+impl Server {
+    /// Starts everything on a listening socket. Without `scheduled`, jobs run only when [`scheduler::run_all`] is called.
+    ///
+    /// # Errors
+    /// When the views cannot be opened for writing.
+    pub async fn start(app: App, listener: TcpListener, scheduled: bool) -> anyhow::Result<Self> {
+        let address = listener.local_addr()?;
+        let runner = Runner::start(app.executor.log().clone(), app.views.clone()).await?;
+        let (tasks, stop) = (TaskTracker::new(), app.stop.clone());
+        tasks.spawn(steward::run(app.clone(), stop.clone()));
+        if scheduled {
+            tasks.spawn(scheduler::run(app.clone(), stop.clone()));
+        }
+        let (shared, stopped) = (app.clone(), stop.clone());
+        tasks.spawn(async move { shared.feed.run(shared.executor.log().as_ref(), stopped).await });
+        tasks.spawn(keep_presence(app.clone(), stop.clone()));
+        let router = http::router(app.clone());
+        let serve = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
+        tasks.spawn(async move {
+            if let Err(e) = serve.await {
+                tracing::error!(error = %e, "the listener failed");
+            }
+        });
+        tasks.close();
+        Ok(Self { address, app, tasks, runner })
+    }
+
+    /// Ends open requests, writes down what is in memory, and stops.
+    ///
+    /// # Errors
+    /// When something could not be written.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.app.stop.cancel();
+        if tokio::time::timeout(DRAIN, self.tasks.wait()).await.is_err() {
+            tracing::warn!("some requests did not end in time; stopping without them");
+        }
+        self.app.flush_presence().await?;
+        self.runner.stop().await.context("the views stopped with an error")?;
+        self.app.private.close().await;
+        Ok(())
+    }
+}
+
+async fn keep_presence(app: App, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(FLUSH_PRESENCE) => {}
+        }
+        if let Err(e) = app.flush_presence().await {
+            tracing::error!(error = %e, "presence cannot be written down; trying again");
+        }
+    }
+}

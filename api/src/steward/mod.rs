@@ -1,0 +1,85 @@
+//! The steward: follows the log and issues what follows from each event.
+//!
+//! | event | command |
+//! |---|---|
+//! | `OrderReceived` | start or extend the contract, then accept or reject the order |
+//! | `OrderRejected`, `RefundIssued`, `PayoutIssued` | the settlement is due |
+//! | `RentalExpired`, `RentalTerminated`, `OfferClosed` | the device's lease ends |
+//! | `LeaseGranted` | if its port was reclaimed meanwhile, the lease's offer is closed |
+//! | `LeaseEnded` | the gateway's port is released |
+//! | `DeviceRetired` | the lease's offer is closed |
+//! | `EpochErased` | the lease's login is destroyed |
+//!
+//! # Shape
+//! One reader with a checkpoint in the private store. Every reaction is an ordinary command.
+//!
+//! # Correctness
+//! The checkpoint moves after the commands, so a crash repeats them; each is idempotent, so at-least-once is
+//! exactly-once in effect. When the log or store fails, the same event is tried again, never skipped. When a command is
+//! refused against expectation, the event is put on the operator's list and the steward goes on: one odd event must not
+//! stop everybody's money. Two stewards at once are wasteful, not wrong.
+
+mod react;
+
+use std::time::Duration;
+
+use domain::event::Position;
+use projections::log::MAX_PAGE;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+
+/// The checkpoint's name.
+const FOLLOWER: &str = "steward";
+/// How often the log is looked at without a hint: other processes append too.
+const POLL: Duration = Duration::from_millis(500);
+/// How long to wait before a failed event is tried again.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// Follows the log until stopped.
+pub async fn run(app: App, stop: CancellationToken) {
+    let mut hint = app.executor.log().follow();
+    loop {
+        match catch_up(&app, &stop).await {
+            Ok(()) => {}
+            Err(e) => {
+                tracing::error!(error = %e, "the steward cannot go on; trying again");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = tokio::time::timeout(POLL, hint.changed()) => {}
+        }
+    }
+}
+
+/// Handles everything up to the log's end, what it causes included.
+///
+/// # Errors
+/// When the log or the private store cannot be used; the event is then handled again next time.
+pub async fn catch_up(app: &App, stop: &CancellationToken) -> anyhow::Result<()> {
+    let mut next: Position = app.private.follower(FOLLOWER).await?;
+    loop {
+        let page = app.executor.log().read_all(next, MAX_PAGE.min(500)).await?;
+        if page.is_empty() {
+            app.steward.send_replace(next);
+            return Ok(());
+        }
+        let before = next;
+        for recorded in &page {
+            if stop.is_cancelled() {
+                break;
+            }
+            react::react(app, recorded).await?;
+            next = recorded.position + 1;
+            app.steward.send_replace(next);
+        }
+        if next != before {
+            app.private.advance_follower(FOLLOWER, next).await?;
+        }
+        if stop.is_cancelled() {
+            return Ok(());
+        }
+    }
+}

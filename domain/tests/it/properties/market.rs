@@ -1,0 +1,214 @@
+//! One device through many leases, with orders, contracts and settlements, as a server drives them: any order of steps,
+//! late, repeated, and broken off between the two streams of one honoured order.
+
+mod world;
+
+use domain::{
+    contract::ContractEvent,
+    device::{DeviceCommand, DeviceEvent},
+    id::Epoch,
+    policy::EndedBy,
+    time::Time,
+};
+use proptest::prelude::*;
+use world::World;
+
+use super::values::*;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Register { key: u8 },
+    GrantAnything { epoch: Epoch, key: u8 },
+    Publish { price: u8 },
+    Withdraw,
+    Order { n: u8, term_s: i64, exact: bool },
+    OrderExtension { n: u8, epoch: Epoch, ext: u8, exact: bool },
+    Honour { n: u8, crash: bool },
+    Request { ext: u8, term_s: i64 },
+    Lost { ago: i64 },
+    Seen,
+    End { by: EndedBy, epoch: Epoch },
+    Close { epoch: Epoch },
+    EndLease { epoch: Epoch },
+    Erase { epoch: Epoch, key: u8 },
+    Pay,
+    Settle { which: usize, how: u8 },
+}
+
+fn steps() -> impl Strategy<Value = Step> {
+    let n = || 0u8..8;
+    let epoch = || 1u32..4;
+    let key = || prop_oneof![9 => Just(1u8), 1 => Just(2u8)];
+    let exact = || prop::bool::weighted(0.9);
+    prop_oneof![
+        4 => key().prop_map(|key| Step::Register { key }),
+        1 => (0u32..5, key()).prop_map(|(epoch, key)| Step::GrantAnything { epoch, key }),
+        3 => (1u8..4).prop_map(|price| Step::Publish { price }),
+        1 => Just(Step::Withdraw),
+        4 => (n(), 60i64..900, exact()).prop_map(|(n, term_s, exact)| Step::Order { n, term_s, exact }),
+        3 => (n(), epoch(), 0u8..3, exact())
+            .prop_map(|(n, epoch, ext, exact)| Step::OrderExtension { n, epoch, ext, exact }),
+        6 => (n(), prop::bool::weighted(0.2)).prop_map(|(n, crash)| Step::Honour { n, crash }),
+        3 => (0u8..3, 60i64..900).prop_map(|(ext, term_s)| Step::Request { ext, term_s }),
+        1 => (0i64..500).prop_map(|ago| Step::Lost { ago }),
+        1 => Just(Step::Seen),
+        3 => (enders(), epoch()).prop_map(|(by, epoch)| Step::End { by, epoch }),
+        1 => epoch().prop_map(|epoch| Step::Close { epoch }),
+        3 => (0u32..5).prop_map(|epoch| Step::EndLease { epoch }),
+        3 => (epoch(), key()).prop_map(|(epoch, key)| Step::Erase { epoch, key }),
+        2 => Just(Step::Pay),
+        4 => (any::<usize>(), 0u8..5).prop_map(|(which, how)| Step::Settle { which, how }),
+    ]
+}
+
+fn run(world: &mut World, step: &Step) {
+    match *step {
+        Step::Register { key } => world.register(key),
+        Step::GrantAnything { epoch, key } => {
+            world.tell_device(DeviceCommand::GrantLease(world::lease(epoch, key)))
+        }
+        Step::Publish { price } => {
+            world.tell_device(DeviceCommand::PublishOffer { offer: world::offer(price.into()) });
+        }
+        Step::Withdraw => world.tell_device(DeviceCommand::WithdrawOffer),
+        Step::Order { n, term_s, exact } => world.order_rental(n, term_s, exact),
+        Step::OrderExtension { n, epoch, ext, exact } => world.order_extension(n, epoch, ext, exact),
+        Step::Honour { n, crash } => world.honour(n, crash),
+        Step::Request { ext, term_s } => world.request(ext, term_s),
+        Step::Lost { ago } => world.lose(ago),
+        Step::Seen => world.tell_device(DeviceCommand::ReportSeen { seen_at: world.now }),
+        Step::End { by, epoch } => world.end(by, epoch),
+        Step::Close { epoch } => world.close(epoch),
+        Step::EndLease { epoch } => world.end_lease(epoch),
+        Step::Erase { epoch, key } => world.erase(epoch, key),
+        Step::Pay => world.pay(),
+        Step::Settle { which, how } => world.settle(which, how),
+    }
+}
+
+/// W1: epochs are numbered without gap, and none begins before the one before ended and was erased.
+fn check_epochs(events: &[DeviceEvent]) {
+    let mut expected = (1, "granted");
+    for event in events {
+        let next = match event {
+            DeviceEvent::LeaseGranted(e) => (e.epoch, "granted"),
+            DeviceEvent::LeaseEnded(e) => (e.epoch, "ended"),
+            DeviceEvent::EpochErased(e) => (e.epoch, "erased"),
+            _ => continue,
+        };
+        assert_eq!(next, expected);
+        expected = match next {
+            (epoch, "granted") => (epoch, "ended"),
+            (epoch, "ended") => (epoch, "erased"),
+            (epoch, _) => (epoch + 1, "granted"),
+        };
+    }
+}
+
+/// W2: a lease ends only under a contract that holds its end, and then nothing more is sold on it.
+fn check_ends(world: &World) {
+    for event in &world.device.events {
+        let DeviceEvent::LeaseEnded(e) = event else { continue };
+        let contract = &world.contracts[&e.epoch];
+        assert_eq!(contract.state.lease_end(), Some(e.why));
+        let rental = contract.state.rental();
+        assert!(rental.is_none_or(|r| !r.runs(Time::MIN)), "a rental runs on an ended lease");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 4_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_order_becomes_one_segment_or_goes_back_and_all_money_leaves_escrow(
+        script in prop::collection::vec((steps(), prop_oneof![3 => 0i64..60, 1 => 0i64..1_500]), 1..120),
+    ) {
+        let mut world = World::new();
+        for (step, wait) in &script {
+            world.now = world.now.plus(*wait);
+            let lease = world.device.state.lease().map(|l| (l.granted.epoch, l.ended.is_some()));
+            run(&mut world, step);
+            if let (Step::EndLease { epoch }, Some((current, _))) = (step, lease)
+                && *epoch != current
+            {
+                let after = world.device.state.lease().map(|l| (l.granted.epoch, l.ended.is_some()));
+                prop_assert_eq!(after, lease, "an end of another epoch ends nothing");
+            }
+            check_epochs(&world.device.events);
+            check_ends(&world);
+        }
+        world.device.check_replay();
+        world.finish();
+        world.check_orders();
+        world.check_escrow_is_empty();
+    }
+
+    #[test]
+    fn a_repeated_step_changes_nothing(
+        script in prop::collection::vec((steps(), 0i64..300), 1..60),
+    ) {
+        let mut world = World::new();
+        for (step, wait) in &script {
+            world.now = world.now.plus(*wait);
+            run(&mut world, step);
+            let before = world.count();
+            // A crashed step is completed by its repetition; a settlement's next step is a new command.
+            if !matches!(step, Step::Honour { crash: true, .. } | Step::Settle { .. }) {
+                run(&mut world, step);
+                prop_assert_eq!(world.count(), before, "{:?}", step);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_driver_reaches_every_part_of_a_rentals_life() {
+    let mut world = World::new();
+    let script = [
+        Step::Register { key: 1 },
+        Step::Publish { price: 2 },
+        Step::Order { n: 0, term_s: 300, exact: true },
+        Step::Honour { n: 0, crash: true },
+        Step::Honour { n: 0, crash: false },
+        Step::Order { n: 1, term_s: 300, exact: true },
+        Step::Honour { n: 1, crash: false },
+        Step::Request { ext: 0, term_s: 200 },
+        Step::OrderExtension { n: 2, epoch: 1, ext: 0, exact: true },
+        Step::Honour { n: 2, crash: false },
+        Step::Lost { ago: 5 },
+        Step::Seen,
+        Step::End { by: EndedBy::Renter, epoch: 1 },
+        Step::EndLease { epoch: 1 },
+        Step::Erase { epoch: 1, key: 1 },
+        Step::Register { key: 2 },
+    ];
+    for step in &script {
+        world.now = world.now.plus(10);
+        run(&mut world, step);
+    }
+    world.finish();
+    let kinds = world.kinds();
+    for kind in [
+        "LeaseGranted",
+        "RentalStarted",
+        "ExtensionRequested",
+        "RentalExtended",
+        "OrderAccepted",
+        "OrderRejected",
+        "DeviceLost",
+        "DeviceRecovered",
+        "RentalTerminated",
+        "RefundIssued",
+        "PayoutIssued",
+        "LeaseEnded",
+        "EpochErased",
+        "SettlementSettled",
+    ] {
+        assert!(kinds.contains(kind), "{kind} never happened");
+    }
+    assert_eq!(world.device.state.live_lease().map(|l| l.epoch), Some(2));
+    let ends = |e: &ContractEvent| matches!(e, ContractEvent::RefundIssued(r) if r.segment == 1);
+    assert!(world.contracts[&1].events.iter().any(ends));
+    world.check_orders();
+    world.check_escrow_is_empty();
+}

@@ -1,0 +1,32 @@
+-- Orders: payments received by marketplaces and what became of them.
+create table orders (
+    -- <marketplace>-<the marketplace's own id>
+    order_key text primary key,
+    -- The event that received it; lists are in this order.
+    position integer not null,
+    revision integer not null,
+    updated integer not null,
+    marketplace text not null,
+    -- What was bought, as JSON.
+    item text not null,
+    renter blob not null,
+    paid text not null,
+    -- received, accepted or rejected.
+    status text not null,
+    received_at integer not null,
+    decided_at integer,
+    -- Why it was rejected, as JSON.
+    reason text,
+    contract blob,
+    -- The time it bought, as JSON.
+    segment text,
+    -- The refund of a rejected order.
+    settlement blob
+) strict, without rowid;
+
+create unique index orders_by_position on orders (position);
+create index orders_by_renter on orders (renter, position);
+create index orders_by_marketplace on orders (marketplace, position);
+create index orders_by_contract on orders (contract, position) where contract is not null;
+-- Orders are received for a moment only: whoever looks for one that was left behind must not read the others.
+create index orders_by_received on orders (position) where status = 'received';

@@ -1,0 +1,46 @@
+//! The work's events as the log takes them.
+
+use chrono::DateTime;
+use domain::{
+    event::{Actor, DecodeError, Events, Meta, NewEvent, canonical_json, decode_payload},
+    time::Time,
+};
+use uuid::Uuid;
+
+use crate::work::Extended;
+
+impl Events for Extended {
+    const KINDS: &'static [(&'static str, u32)] = &[("RentalExtended", 1)];
+
+    fn kind(&self) -> &'static str {
+        "RentalExtended"
+    }
+
+    fn payload(&self) -> Vec<u8> {
+        canonical_json(self)
+    }
+
+    fn decode(kind: &str, schema: u32, payload: &[u8]) -> Option<Result<Self, DecodeError>> {
+        (kind == "RentalExtended").then(|| decode_payload("RentalExtended", 1, schema, payload))
+    }
+}
+
+/// The event number `n` of a run.
+pub fn new(n: u64, payload: Vec<u8>) -> NewEvent {
+    let id = |salt: u64| Uuid::from_u64_pair(0x019a_a8c0_0000_7000 + salt, n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    NewEvent {
+        id: id(1).into(),
+        kind: "RentalExtended".into(),
+        schema: 1,
+        payload,
+        recorded_at: DateTime::from_timestamp_micros(1_795_000_000_123_456 + n as i64).expect("a time"),
+        effective_at: Time::from_unix(1_795_000_000 + n as i64 / 1000),
+        meta: Meta {
+            actor: Actor::Account(id(2).into()),
+            on_behalf_of: None,
+            command_id: id(3).into(),
+            causation_id: Some(id(4).into()),
+            correlation_id: id(5).into(),
+        },
+    }
+}

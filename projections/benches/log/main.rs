@@ -1,0 +1,52 @@
+//! The embedded log against the limit of the disk and against its peer, side by side in one run.
+//!
+//! `cargo bench -p berth-projections --bench log`; about two minutes, and once longer to build the peer.
+//!
+//! Every line compares two things that were measured alternately, round by round, on the same disk; the numbers are
+//! medians over the rounds. All commits are `synchronous=FULL`. An event is some 380 bytes of JSON.
+//!
+//! - **append**: events per second. *Batch n* means n events made durable by one commit. The reference inserts the same
+//!   payloads, and nothing else, into a table of one column, n in a transaction. *One append* hands the log n events of
+//!   a stream at once; *n waiting* are n tasks that each append one event to a stream of its own and wait for it, so
+//!   the log chooses the batches. Either way 1,000 streams are appended to in turn, with the full schema.
+//! - **command**: load, decide, append, one event each; per second. Clients work on rentals of their own, ten commands
+//!   each. Berth's side keeps the last state of a rental and reads what is newer from the log, as the server does; the
+//!   peer is `cqrs-es` with `sqlite-es`, with one connection or ten, whichever is faster.
+//! - **replay**: 1,000,000 events per second through [`EventLog::read_all`], decoded and folded into their aggregates,
+//!   one page read ahead. The reference steps over the same rows and looks at every column.
+//!
+//! [`EventLog::read_all`]: projections::log::EventLog::read_all
+
+mod append;
+mod command;
+mod event;
+mod replay;
+mod table;
+mod work;
+
+use std::{path::PathBuf, time::Duration};
+
+/// Where the databases are: on the disk, not in memory.
+fn folder() -> tempfile::TempDir {
+    let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    tempfile::tempdir_in(target).expect("the target folder can be written")
+}
+
+/// How long one measurement takes.
+const SLICE: Duration = Duration::from_millis(600);
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime starts");
+    let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let wanted = |name: &str| only.as_ref().is_none_or(|only| name.contains(only));
+    table::title();
+    if wanted("append") {
+        runtime.block_on(append::run());
+    }
+    if wanted("command") {
+        runtime.block_on(command::run());
+    }
+    if wanted("replay") {
+        runtime.block_on(replay::run());
+    }
+}

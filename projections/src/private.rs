@@ -1,0 +1,168 @@
+//! The private store: everything that may be changed or forgotten, apart from the ledger.
+//!
+//! # Shape
+//! One SQLite file beside the log. People and tokens, sealed secrets, presence, idempotent answers, followers'
+//! checkpoints and the list of what a human should look at.
+//!
+//! # Correctness
+//! The ledger refers to rows here by opaque ids only and never needs them to be replayed. Tokens and codes are kept as
+//! SHA-256, secrets only sealed; the sealing key lies elsewhere. Each method is one statement or one transaction.
+
+mod accounts;
+mod devices;
+mod idempotency;
+mod people;
+
+pub use accounts::{NewToken, Token, TokenHolder};
+pub use idempotency::Begun;
+pub use people::{Person, PersonPatch};
+
+use std::path::Path;
+
+use domain::{event::Position, time::Time};
+use sqlx::{
+    SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+/// Connections at most.
+const MAX_CONNECTIONS: u32 = 8;
+
+/// The private store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PrivateError {
+    /// A newer Berth has changed the file.
+    #[error("{0} was written by a newer Berth; upgrade this one (nothing was changed)")]
+    Newer(String),
+    /// The file is not what it should be.
+    #[error("{path} cannot be opened: {why}; restore it from a backup")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// What the database said.
+        why: String,
+    },
+    /// A statement failed.
+    #[error("the private store failed: {0}")]
+    Storage(#[from] sqlx::Error),
+    /// A marketplace name is in use.
+    #[error("the marketplace name {0:?} belongs to another account; choose another")]
+    MarketplaceTaken(String),
+}
+
+/// A handle on the private store; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Private {
+    pool: SqlitePool,
+}
+
+/// Something a human should look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attention {
+    /// The stream it is about.
+    pub subject: String,
+    /// What kind of trouble.
+    pub what: String,
+    /// What happened.
+    pub detail: String,
+    /// Since when.
+    pub since: Time,
+}
+
+impl Private {
+    /// Opens the file, creating it or bringing its schema up to date.
+    ///
+    /// # Errors
+    /// When it is damaged or newer than this program; then nothing was changed.
+    pub async fn open(path: &Path) -> Result<Self, PrivateError> {
+        let shown = path.display().to_string();
+        let damaged =
+            |e: &dyn std::fmt::Display| PrivateError::Damaged { path: shown.clone(), why: e.to_string() };
+        if path.exists() {
+            let read_only = SqliteConnectOptions::new().filename(path).read_only(true);
+            let pool = SqlitePoolOptions::new()
+                .max_connections(1)
+                .connect_with(read_only)
+                .await
+                .map_err(|e| damaged(&e))?;
+            let intact =
+                sqlx::query_scalar::<_, i64>("select count(*) from sqlite_schema").fetch_one(&pool).await;
+            let newest = sqlx::query_scalar::<_, Option<i64>>("select max(version) from _sqlx_migrations");
+            let newest = newest.fetch_one(&pool).await.unwrap_or_default();
+            pool.close().await;
+            intact.map_err(|e| damaged(&e))?;
+            let known = MIGRATIONS.iter().map(|m| m.version).max();
+            if newest > known {
+                return Err(PrivateError::Newer(shown));
+            }
+        }
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(std::time::Duration::from_secs(10));
+        let pool = SqlitePoolOptions::new().max_connections(MAX_CONNECTIONS).connect_with(options).await;
+        let pool = pool.map_err(|e| damaged(&e))?;
+        MIGRATIONS.run(&pool).await.map_err(|e| damaged(&e))?;
+        Ok(Self { pool })
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// The next position a follower will read; 0 when it never ran.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn follower(&self, name: &str) -> Result<Position, PrivateError> {
+        let next = sqlx::query_scalar::<_, i64>("select next_position from followers where name = ?");
+        Ok(next.bind(name).fetch_optional(&self.pool).await?.map_or(0, i64::cast_unsigned))
+    }
+
+    /// Remembers how far a follower has come.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn advance_follower(&self, name: &str, next: Position) -> Result<(), PrivateError> {
+        let sql = "insert into followers (name, next_position) values (?, ?)
+                   on conflict (name) do update set next_position = excluded.next_position";
+        sqlx::query(sql).bind(name).bind(next.cast_signed()).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Puts something on the list of what a human should look at; the same cause is listed once.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn call_attention(&self, item: &Attention) -> Result<(), PrivateError> {
+        let sql = "insert into attention (subject, what, detail, since) values (?, ?, ?, ?)
+                   on conflict (subject, what) do update set detail = excluded.detail";
+        let query = sqlx::query(sql).bind(&item.subject).bind(&item.what).bind(&item.detail);
+        query.bind(item.since.unix()).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// What a human should look at, oldest first, at most 500.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn attention(&self) -> Result<Vec<Attention>, PrivateError> {
+        let sql = "select subject, what, detail, since from attention order by since limit 500";
+        let rows = sqlx::query_as::<_, (String, String, String, i64)>(sql).fetch_all(&self.pool).await?;
+        let item = |(subject, what, detail, since)| Attention {
+            subject,
+            what,
+            detail,
+            since: Time::from_unix(since),
+        };
+        Ok(rows.into_iter().map(item).collect())
+    }
+}
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/sqlite/private");
+
+#[cfg(test)]
+mod tests;

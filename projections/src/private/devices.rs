@@ -1,0 +1,124 @@
+//! What is kept about devices outside the ledger: names, sealed credentials, presence.
+
+use domain::{
+    id::{DeviceId, Epoch},
+    time::Time,
+};
+use uuid::Uuid;
+
+use super::{Private, PrivateError};
+
+fn key(device: DeviceId) -> Vec<u8> {
+    device.0.as_bytes().to_vec()
+}
+
+impl Private {
+    /// Names a device.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn name_device(&self, device: DeviceId, name: &str) -> Result<(), PrivateError> {
+        let sql = "insert into device_names (device, name) values (?, ?)
+                   on conflict (device) do update set name = excluded.name";
+        sqlx::query(sql).bind(key(device)).bind(name).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// A device's name.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn device_name(&self, device: DeviceId) -> Result<Option<String>, PrivateError> {
+        let query = sqlx::query_scalar("select name from device_names where device = ?").bind(key(device));
+        Ok(query.fetch_optional(&self.pool).await?)
+    }
+
+    /// Keeps a lease's sealed credentials unless there are some, and answers with those kept.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn keep_secret(
+        &self,
+        device: DeviceId,
+        epoch: Epoch,
+        sealed: Vec<u8>,
+    ) -> Result<Vec<u8>, PrivateError> {
+        let sql = "insert into secrets (device, epoch, sealed) values (?, ?, ?) on conflict do nothing";
+        sqlx::query(sql).bind(key(device)).bind(epoch).bind(&sealed).execute(&self.pool).await?;
+        Ok(self.secret(device, epoch).await?.unwrap_or(sealed))
+    }
+
+    /// A lease's sealed credentials.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn secret(&self, device: DeviceId, epoch: Epoch) -> Result<Option<Vec<u8>>, PrivateError> {
+        let query = sqlx::query_scalar("select sealed from secrets where device = ? and epoch = ?");
+        Ok(query.bind(key(device)).bind(epoch).fetch_optional(&self.pool).await?)
+    }
+
+    /// Destroys the credentials of every lease up to `epoch`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn destroy_secrets(&self, device: DeviceId, epoch: Epoch) -> Result<(), PrivateError> {
+        let query = sqlx::query("delete from secrets where device = ? and epoch <= ?");
+        query.bind(key(device)).bind(epoch).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Writes down when devices were last heard of; never moves one back.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn seen(&self, devices: &[(DeviceId, Time)]) -> Result<(), PrivateError> {
+        let mut tx = self.pool.begin().await?;
+        for (device, at) in devices {
+            let sql = "insert into presence (device, last_seen, watched) values (?, ?, 0)
+                       on conflict (device) do update set last_seen = max(last_seen, excluded.last_seen)";
+            sqlx::query(sql).bind(key(*device)).bind(at.unix()).execute(&mut *tx).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Starts or stops watching for a device's silence.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn watch_device(&self, device: DeviceId, watched: bool, now: Time) -> Result<(), PrivateError> {
+        let sql = "insert into presence (device, last_seen, watched) values (?, ?, ?)
+                   on conflict (device) do update set watched = excluded.watched";
+        sqlx::query(sql).bind(key(device)).bind(now.unix()).bind(watched).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// When a device was last heard of.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn last_seen(&self, device: DeviceId) -> Result<Option<Time>, PrivateError> {
+        let query = sqlx::query_scalar("select last_seen from presence where device = ?").bind(key(device));
+        Ok(query.fetch_optional(&self.pool).await?.map(Time::from_unix))
+    }
+
+    /// Watched devices not heard of since before `before`, the longest silent first, at most `limit`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn silent_devices(
+        &self,
+        before: Time,
+        limit: u32,
+    ) -> Result<Vec<(DeviceId, Time)>, PrivateError> {
+        let sql = "select device, last_seen from presence where watched = 1 and last_seen < ? order by last_seen limit ?";
+        let rows = sqlx::query_as::<_, (Vec<u8>, i64)>(sql)
+            .bind(before.unix())
+            .bind(limit)
+            .fetch_all(&self.pool)
+            .await?;
+        let item = |(id, at): (Vec<u8>, i64)| {
+            (DeviceId(Uuid::from_slice(&id).unwrap_or_default()), Time::from_unix(at))
+        };
+        Ok(rows.into_iter().map(item).collect())
+    }
+}

@@ -1,0 +1,136 @@
+//! The people behind accounts.
+
+use domain::{id::AccountId, id::MarketplaceName, time::Time};
+use uuid::Uuid;
+
+use super::{Private, PrivateError};
+
+/// Whom an account belongs to. Forgetting a person deletes this and keeps the ledger.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Person {
+    /// What they are called.
+    pub name: String,
+    /// Where mail goes.
+    pub email: Option<String>,
+    /// Where refunds go.
+    pub refund_address: Option<String>,
+    /// Where payouts go.
+    pub payout_address: Option<String>,
+    /// The name of an integration's orders.
+    pub marketplace: Option<MarketplaceName>,
+}
+
+/// What to change of a person; `None` leaves it.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct PersonPatch {
+    /// A new name.
+    pub name: Option<String>,
+    /// A new mail address.
+    pub email: Option<String>,
+    /// A new refund address.
+    pub refund_address: Option<String>,
+    /// A new payout address.
+    pub payout_address: Option<String>,
+}
+
+impl std::fmt::Debug for Person {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Person").field("marketplace", &self.marketplace).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for PersonPatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PersonPatch").finish_non_exhaustive()
+    }
+}
+
+type Row = (String, Option<String>, Option<String>, Option<String>, Option<String>);
+
+impl Private {
+    /// Writes down whom an account belongs to.
+    ///
+    /// # Errors
+    /// When the marketplace name is taken or the store fails.
+    pub async fn add_person(&self, id: AccountId, person: &Person, now: Time) -> Result<(), PrivateError> {
+        let marketplace = person.marketplace.as_ref().map(ToString::to_string);
+        let sql =
+            "insert into accounts (id, name, email, refund_address, payout_address, marketplace, created_at)
+                   values (?, ?, ?, ?, ?, ?, ?) on conflict (id) do nothing";
+        let query = sqlx::query(sql).bind(id.0.as_bytes().to_vec()).bind(&person.name).bind(&person.email);
+        let query = query.bind(&person.refund_address).bind(&person.payout_address).bind(&marketplace);
+        match query.bind(now.unix()).execute(&self.pool).await {
+            Err(sqlx::Error::Database(e)) if e.is_unique_violation() => {
+                Err(PrivateError::MarketplaceTaken(marketplace.unwrap_or_default()))
+            }
+            other => Ok(other.map(|_| ())?),
+        }
+    }
+
+    /// Whom an account belongs to; `None` when unknown or forgotten.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn person(&self, id: AccountId) -> Result<Option<Person>, PrivateError> {
+        let sql =
+            "select name, email, refund_address, payout_address, marketplace from accounts where id = ?";
+        let row =
+            sqlx::query_as::<_, Row>(sql).bind(id.0.as_bytes().to_vec()).fetch_optional(&self.pool).await?;
+        Ok(row.map(|(name, email, refund_address, payout_address, marketplace)| Person {
+            name,
+            email,
+            refund_address,
+            payout_address,
+            marketplace: marketplace.and_then(|m| MarketplaceName::new(m).ok()),
+        }))
+    }
+
+    /// Changes what is given; `false` when there is no such person.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn change_person(&self, id: AccountId, patch: &PersonPatch) -> Result<bool, PrivateError> {
+        let sql = "update accounts set name = coalesce(?, name), email = coalesce(?, email),
+                   refund_address = coalesce(?, refund_address), payout_address = coalesce(?, payout_address)
+                   where id = ?";
+        let query = sqlx::query(sql).bind(&patch.name).bind(&patch.email).bind(&patch.refund_address);
+        let done =
+            query.bind(&patch.payout_address).bind(id.0.as_bytes().to_vec()).execute(&self.pool).await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Forgets a person and every token of the account.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn forget_person(&self, id: AccountId) -> Result<(), PrivateError> {
+        let mut tx = self.pool.begin().await?;
+        let id = id.0.as_bytes().to_vec();
+        sqlx::query("delete from tokens where account = ?").bind(&id).execute(&mut *tx).await?;
+        sqlx::query("delete from idempotency where account = ?").bind(&id).execute(&mut *tx).await?;
+        sqlx::query("delete from accounts where id = ?").bind(&id).execute(&mut *tx).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Accounts in order of id, after `after`, at most `limit` (500).
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn people(
+        &self,
+        after: Option<AccountId>,
+        limit: u32,
+    ) -> Result<Vec<(AccountId, Person)>, PrivateError> {
+        let after = after.map_or(Vec::new(), |id| id.0.as_bytes().to_vec());
+        let sql = "select id from accounts where id > ? order by id limit ?";
+        let ids = sqlx::query_scalar::<_, Vec<u8>>(sql).bind(after).bind(limit.min(500));
+        let mut people = Vec::new();
+        for id in ids.fetch_all(&self.pool).await? {
+            let id = AccountId(Uuid::from_slice(&id).unwrap_or_default());
+            if let Some(person) = self.person(id).await? {
+                people.push((id, person));
+            }
+        }
+        Ok(people)
+    }
+}

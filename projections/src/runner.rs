@@ -1,0 +1,168 @@
+//! Keeping the views up to date.
+//!
+//! # Shape
+//! A [`Runner`] is one task: it reads the log from the views' checkpoint, folds page after page on a blocking thread,
+//! publishes how far it is, and waits for more. The log's own watch wakes it at once; for what other processes append it
+//! looks twice a second.
+//!
+//! # Correctness
+//! - The checkpoint in the file is the only memory; the task may die anywhere and begins again there.
+//! - Several runners on one file are harmless: whoever finds the checkpoint moved drops what it holds and goes on from it.
+//! - An event that cannot be folded stops the runner with an error that names it. What was folded before stays served.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::event::Position;
+use tokio::{sync::watch, task::JoinHandle, time::timeout};
+
+use crate::{
+    log::{EventLog, MAX_PAGE},
+    views::{Applied, Engine, ViewError, Views},
+};
+
+/// How often the log is asked when nothing in this process has appended.
+const POLL: Duration = Duration::from_millis(500);
+
+/// How far a runner is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// The first position that is not folded.
+    pub next: Position,
+    /// The first position that is not in the log yet, when it was last looked at.
+    pub end: Position,
+}
+
+impl Progress {
+    /// Events that wait to be folded.
+    #[must_use]
+    pub const fn lag(self) -> u64 {
+        self.end.saturating_sub(self.next)
+    }
+}
+
+/// Folds the log into the views until it is stopped or dropped.
+#[derive(Debug)]
+pub struct Runner {
+    stop: watch::Sender<bool>,
+    progress: watch::Receiver<Progress>,
+    task: JoinHandle<Result<(), ViewError>>,
+}
+
+impl Runner {
+    /// Starts following; the views must be current ([`crate::rebuild::prepare`]).
+    ///
+    /// # Errors
+    /// When the views cannot be opened for writing.
+    pub async fn start(log: Arc<dyn EventLog>, views: Views) -> Result<Self, ViewError> {
+        let path = views.path().to_owned();
+        let engine = blocking(move || Engine::open(&path)).await?;
+        let next = engine.next();
+        views.reached().send_replace(next);
+        let (stop, stopped) = watch::channel(false);
+        let (sender, progress) = watch::channel(Progress { next, end: next });
+        let following = Following { log, views, progress: sender, engine: Some(engine) };
+        let task = tokio::spawn(following.run(stopped));
+        Ok(Self { stop, progress, task })
+    }
+
+    /// How far it is; changes with every page.
+    #[must_use]
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
+    }
+
+    /// Stops after the page at hand.
+    ///
+    /// # Errors
+    /// When it had stopped by itself before.
+    pub async fn stop(self) -> Result<(), ViewError> {
+        self.stop.send_replace(true);
+        self.ended().await
+    }
+
+    /// Waits until it stops by itself, which it does only for a reason.
+    ///
+    /// # Errors
+    /// The reason.
+    pub async fn ended(self) -> Result<(), ViewError> {
+        let Self { stop, task, .. } = self;
+        let result = task.await.map_err(|e| ViewError::Storage(e.to_string()))?;
+        drop(stop);
+        result
+    }
+}
+
+struct Following {
+    log: Arc<dyn EventLog>,
+    views: Views,
+    progress: watch::Sender<Progress>,
+    /// Taken while it works on another thread.
+    engine: Option<Engine>,
+}
+
+impl Following {
+    async fn run(mut self, mut stopped: watch::Receiver<bool>) -> Result<(), ViewError> {
+        let result = self.follow(&mut stopped).await;
+        if let Err(error) = &result {
+            tracing::error!(%error, next = self.progress.borrow().next, "the views are no longer kept up to date");
+        }
+        result
+    }
+
+    async fn follow(&mut self, stopped: &mut watch::Receiver<bool>) -> Result<(), ViewError> {
+        let mut news = self.log.follow();
+        while !*stopped.borrow() && stopped.has_changed().is_ok() {
+            news.mark_unchanged();
+            if self.step().await? {
+                continue;
+            }
+            tokio::select! {
+                // A log that is closed sends no more hints; the poll still finds what others append.
+                _ = timeout(POLL, async { if news.changed().await.is_err() { std::future::pending().await } }) => {}
+                _ = stopped.changed() => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Folds the next page, if there is one.
+    async fn step(&mut self) -> Result<bool, ViewError> {
+        let from = self.progress.borrow().next;
+        let page = self.log.read_all(from, MAX_PAGE).await?;
+        let Some(last) = page.last().map(|recorded| recorded.position) else {
+            self.publish(from, from);
+            return Ok(false);
+        };
+        let Some(mut engine) = self.engine.take() else {
+            return Err(ViewError::Storage("an earlier page was not finished".into()));
+        };
+        let (engine, applied) = blocking(move || {
+            let applied = engine.apply(&page);
+            Ok((engine, applied))
+        })
+        .await?;
+        let next = engine.next();
+        self.engine = Some(engine);
+        if applied? == Applied::Moved {
+            tracing::debug!(from, next, "another process has written the views");
+        }
+        self.publish(next, last + 1);
+        Ok(true)
+    }
+
+    fn publish(&self, next: Position, end: Position) {
+        let end = end.max(self.log.follow().borrow().map_or(0, |head| head + 1));
+        self.views.reached().send_if_modified(|known| std::mem::replace(known, next) != next);
+        self.progress.send_if_modified(|known| {
+            let now = Progress { next, end: end.max(known.end) };
+            std::mem::replace(known, now) != now
+        });
+    }
+}
+
+/// Runs blocking work; a panic in it becomes an error.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ViewError> + Send + 'static,
+) -> Result<T, ViewError> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| ViewError::Storage(e.to_string()))?
+}

@@ -1,0 +1,100 @@
+//! Read models: tables folded from the log, each a pure function of the events up to its checkpoint.
+//!
+//! # Shape
+//! A [`View`] names its table and folds one event at a time into its rows. All views live in one SQLite file beside the
+//! log ([`file`](mod@file)); the [`Runner`](crate::runner::Runner) keeps them up to date, [`rebuild`](crate::rebuild)
+//! makes them anew, and [`Views`] answers questions.
+//!
+//! # Correctness
+//! Nothing in the file is truth: any view can be dropped and folded again from the log. A fold sees only its own rows
+//! and the event, never the clock, another view or the outside; so the rows at a position do not depend on how the log
+//! was cut into batches, on restarts, or on whether they were folded live or later.
+
+pub mod contracts;
+pub mod device_feed;
+pub mod devices;
+pub mod due;
+mod engine;
+mod error;
+pub mod file;
+mod folder;
+pub mod market;
+pub mod orders;
+pub mod port_leases;
+mod read;
+pub mod settlements;
+pub mod timeline;
+
+use domain::{any::AnyEvent, event::Recorded, time::Time};
+
+pub use self::{
+    engine::{Applied, Engine, decode},
+    error::ViewError,
+    folder::Folder,
+    read::{MAX_LIMIT, Page, Views},
+};
+pub(crate) use engine::fold;
+
+use crate::rows::{Row, Rows};
+
+/// An event with its decoded payload.
+#[derive(Debug, Clone, Copy)]
+pub struct Envelope<'a> {
+    /// As the log holds it.
+    pub recorded: &'a Recorded,
+    /// What it says.
+    pub event: &'a AnyEvent,
+}
+
+impl Envelope<'_> {
+    /// When it was written down, in whole seconds.
+    #[must_use]
+    pub fn recorded_at(&self) -> Time {
+        Time::from_unix(self.recorded.event.recorded_at.timestamp())
+    }
+
+    /// The id that its stream is named by.
+    ///
+    /// # Errors
+    /// When the stream's name holds none: then the log is not what this program wrote.
+    pub fn id<T: std::str::FromStr<Err: std::fmt::Display>>(&self) -> Result<T, ViewError> {
+        self.recorded.stream.key().parse().map_err(|e: T::Err| ViewError::event(self.recorded, e.to_string()))
+    }
+}
+
+/// A read model: one table and how events change it.
+pub trait View: 'static {
+    /// Raised when the fold changes: a view of another version is rebuilt before it is used.
+    const VERSION: u32;
+    /// The table and its indexes, each index named `<table>_by_<what>`.
+    const DDL: &'static str;
+    /// The table's rows; the view bears the table's name.
+    type Row: Row;
+
+    /// Folds one event in.
+    ///
+    /// # Errors
+    /// When rows cannot be loaded, or the event belongs to a stream that cannot be.
+    fn fold(rows: &mut Rows<'_, Self::Row>, event: &Envelope<'_>) -> Result<(), ViewError>;
+}
+
+/// Every view there is, folding into tables with this suffix.
+#[must_use]
+pub fn all(suffix: &str) -> Vec<Box<dyn Folder>> {
+    vec![
+        folder::of::<port_leases::PortLeases>(suffix),
+        folder::of::<devices::Devices>(suffix),
+        folder::of::<market::Market>(suffix),
+        folder::of::<contracts::Contracts>(suffix),
+        folder::of::<orders::Orders>(suffix),
+        folder::of::<settlements::Settlements>(suffix),
+        folder::of::<due::Due>(suffix),
+        folder::of::<device_feed::DeviceFeed>(suffix),
+        folder::of::<timeline::Timeline>(suffix),
+    ]
+}
+
+/// The names of all views.
+pub fn names() -> Vec<&'static str> {
+    all("").iter().map(|view| view.name()).collect()
+}

@@ -1,0 +1,258 @@
+//! Rentals, each with its paid segments, running or over.
+
+use domain::{
+    any::AnyEvent,
+    contract::{ContractEvent, RentalStarted},
+    event::{Position, Revision},
+    id::{AccountId, ContractId, DeviceId, Epoch, ExtensionId, OrderKey},
+    money::Money,
+    offer::Offer,
+    policy::{EndedBy, Policy},
+    time::{Seconds, Time},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Envelope, Page, View, ViewError, Views, read::Filter};
+use crate::rows::{
+    Rows,
+    column::{json, word},
+    row,
+};
+
+/// How far a rental is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ContractStatus {
+    /// It has not ended.
+    Running,
+    /// It served its term.
+    Expired,
+    /// It ended early.
+    Terminated,
+}
+word!(ContractStatus);
+
+/// Time that one order paid for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentRow {
+    /// First second inside.
+    pub start: Time,
+    /// First second outside.
+    pub end: Time,
+    /// What was received for it.
+    pub paid: Money,
+    /// The order.
+    pub order: OrderKey,
+}
+
+/// A request for more time that waits to be paid.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingExtension {
+    /// The request.
+    pub extension: ExtensionId,
+    /// Seconds wanted.
+    pub term_s: Seconds,
+    /// What they cost.
+    pub price: Money,
+    /// Last moment to pay.
+    pub lapses_at: Time,
+}
+json!(Vec<SegmentRow>, PendingExtension);
+
+row! {
+    /// A rental.
+    ContractRow in "contracts" by (
+        /// Which.
+        contract: ContractId,
+    ) {
+        /// The event that started it; lists are in this order.
+        position: Position,
+        /// The contract stream's last revision: its ETag.
+        revision: Revision,
+        /// The last event that changed the row.
+        updated: Position,
+        /// The device.
+        device: DeviceId,
+        /// Its lease.
+        epoch: Epoch,
+        /// Who is paid.
+        owner: AccountId,
+        /// Who rents.
+        renter: AccountId,
+        /// How far it is.
+        status: ContractStatus,
+        /// Who or what ended it.
+        ended_by: Option<EndedBy>,
+        /// What was paid for, in order of time.
+        segments: Vec<SegmentRow>,
+        /// When it started.
+        starts_at: Time,
+        /// The end of the paid time.
+        ends_at: Time,
+        /// When it ended.
+        ended_at: Option<Time>,
+        /// All that was received.
+        paid: Money,
+        /// All that goes back.
+        refunded: Money,
+        /// What the owner gets, once that is decided.
+        payout: Option<Money>,
+        /// What the operator keeps, once that is decided.
+        fee: Option<Money>,
+        /// The request that waits to be paid.
+        extension: Option<PendingExtension>,
+        /// The order that started it.
+        started_by: OrderKey,
+        /// What was offered.
+        offer: Offer,
+        /// The rules in force.
+        policy: Policy,
+    }
+}
+
+/// The sum of two amounts of one contract; they share an asset and stay in range, because each part was received.
+fn sum(a: Money, b: Money) -> Money {
+    a.plus(b).unwrap_or(a)
+}
+
+impl ContractRow {
+    /// When the owner's payout may be issued, once it has ended.
+    #[must_use]
+    pub fn payout_due_at(&self) -> Option<Time> {
+        self.ended_at.map(|at| at.plus(self.policy.payout_delay_s))
+    }
+
+    fn new(contract: ContractId, e: &RentalStarted, event: &Envelope<'_>) -> Self {
+        let (start, end) = (e.segment.start, e.segment.end);
+        Self {
+            contract,
+            position: event.recorded.position,
+            revision: event.recorded.revision,
+            updated: event.recorded.position,
+            device: e.device,
+            epoch: e.epoch,
+            owner: e.owner,
+            renter: e.renter,
+            status: ContractStatus::Running,
+            ended_by: None,
+            segments: vec![SegmentRow { start, end, paid: e.paid, order: e.order.clone() }],
+            starts_at: start,
+            ends_at: end,
+            ended_at: None,
+            paid: e.paid,
+            refunded: Money::zero(e.paid.asset()),
+            payout: None,
+            fee: None,
+            extension: None,
+            started_by: e.order.clone(),
+            offer: e.offer.clone(),
+            policy: e.policy.clone(),
+        }
+    }
+
+    fn apply(&mut self, event: &ContractEvent) {
+        match event {
+            ContractEvent::RentalStarted(_) | ContractEvent::OfferClosed(_) => {}
+            ContractEvent::ExtensionRequested(e) => {
+                self.extension = Some(PendingExtension {
+                    extension: e.extension,
+                    term_s: e.term_s,
+                    price: e.price,
+                    lapses_at: e.lapses_at,
+                });
+            }
+            ContractEvent::ExtensionLapsed(_) => self.extension = None,
+            ContractEvent::RentalExtended(e) => {
+                let (start, end) = (e.segment.start, e.segment.end);
+                self.segments.push(SegmentRow { start, end, paid: e.paid, order: e.order.clone() });
+                self.ends_at = end;
+                self.paid = sum(self.paid, e.paid);
+                self.extension = None;
+            }
+            ContractEvent::RentalTerminated(e) => self.end(ContractStatus::Terminated, e.by, e.ended_at),
+            ContractEvent::RentalExpired(e) => self.end(ContractStatus::Expired, EndedBy::Term, e.ended_at),
+            ContractEvent::RefundIssued(e) => self.refunded = sum(self.refunded, e.amount),
+            ContractEvent::PayoutIssued(e) => {
+                self.payout = Some(e.amount);
+                self.fee = Some(e.fee);
+            }
+        }
+    }
+
+    fn end(&mut self, status: ContractStatus, by: EndedBy, at: Time) {
+        self.status = status;
+        self.ended_by = Some(by);
+        self.ended_at = Some(at);
+        self.extension = None;
+    }
+}
+
+/// The view.
+#[derive(Debug)]
+pub struct Contracts;
+
+impl View for Contracts {
+    const VERSION: u32 = 1;
+    const DDL: &'static str = include_str!("../../../migrations/sqlite/views/contracts.sql");
+    type Row = ContractRow;
+
+    fn fold(rows: &mut Rows<'_, ContractRow>, event: &Envelope<'_>) -> Result<(), ViewError> {
+        match event.event {
+            AnyEvent::Contract(ContractEvent::RentalStarted(e)) => {
+                rows.insert(ContractRow::new(event.id()?, e, event));
+                Ok(())
+            }
+            AnyEvent::Contract(ContractEvent::OfferClosed(_)) => Ok(()),
+            AnyEvent::Contract(e) => rows.edit(&(event.id()?,), |row| {
+                row.apply(e);
+                row.revision = event.recorded.revision;
+                row.updated = event.recorded.position;
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whose contracts are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContractScope {
+    /// Those of a renter.
+    Renter(AccountId),
+    /// Those of an owner.
+    Owner(AccountId),
+    /// Those of a device.
+    Device(DeviceId),
+    /// All.
+    All,
+}
+
+impl Views {
+    /// One contract.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn contract(&self, contract: ContractId) -> Result<Option<ContractRow>, ViewError> {
+        self.one(Filter::by("contract = ?", &contract)).await
+    }
+
+    /// Contracts of somebody, of one status if given.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn contracts(
+        &self,
+        scope: ContractScope,
+        status: Option<ContractStatus>,
+        page: Page,
+    ) -> Result<Vec<ContractRow>, ViewError> {
+        // The plus keeps a condition from choosing the index: somebody's contracts are fewer than those of a status.
+        let by_status = if scope == ContractScope::All { "status = ?" } else { "+status = ?" };
+        let filter = match scope {
+            ContractScope::Renter(account) => Filter::by("renter = ?", &account),
+            ContractScope::Owner(account) => Filter::by("owner = ?", &account),
+            ContractScope::Device(device) => Filter::by("device = ?", &device),
+            ContractScope::All => Filter::default(),
+        };
+        self.list(filter.and_some(by_status, status.as_ref()), page).await
+    }
+}

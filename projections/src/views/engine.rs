@@ -1,0 +1,166 @@
+//! Folding batches of events into all views at once.
+//!
+//! # Shape
+//! [`Engine::apply`] takes a page of the log, opens a transaction, folds every event into every view that has not seen
+//! it, writes what changed and the checkpoints, and commits.
+//!
+//! # Correctness
+//! - Rows and checkpoints are one commit: after a crash the next page begins where the rows end.
+//! - `begin immediate` lets one process write at a time, and the checkpoints are read inside it. When they are not those
+//!   that this engine left, another process has folded on or rebuilt: everything in memory is dropped, nothing is
+//!   written, and the caller continues from the stored checkpoints.
+//! - After any error the transaction is rolled back and the caches are dropped, so memory never runs ahead of the file.
+//! - An event that cannot be decoded stops everything at the event before it. It is never skipped.
+
+use std::path::{Path, PathBuf};
+
+use domain::{
+    any::AnyEvent,
+    event::{Position, Recorded},
+};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::{
+    Envelope, Folder, ViewError,
+    file::{self, Checkpoint},
+};
+use crate::rows::Which;
+
+/// What became of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// It is folded.
+    Folded,
+    /// Another process wrote the views; go on from [`Engine::next`].
+    Moved,
+}
+
+/// All views with their caches and the connection that writes them.
+pub struct Engine {
+    db: Connection,
+    path: PathBuf,
+    views: Vec<Box<dyn Folder>>,
+    /// As this engine last read or wrote them, in the order of `views`.
+    checkpoints: Vec<Checkpoint>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("path", &self.path).field("next", &self.next()).finish_non_exhaustive()
+    }
+}
+
+/// The events' payloads, decoded.
+///
+/// # Errors
+/// The first event that cannot be read.
+pub fn decode(page: &[Recorded]) -> Result<Vec<AnyEvent>, ViewError> {
+    page.iter().map(|recorded| AnyEvent::of(recorded).map_err(|why| ViewError::event(recorded, why))).collect()
+}
+
+impl Engine {
+    /// Opens a file whose views are current; see [`crate::rebuild::stale`].
+    ///
+    /// # Errors
+    /// When the file cannot be used or a view in it is missing or of another form.
+    pub fn open(path: &Path) -> Result<Self, ViewError> {
+        let db = file::writer(path)?;
+        let mut engine = Self { db, path: path.to_owned(), views: super::all(""), checkpoints: Vec::new() };
+        let stored = engine.stored()?;
+        engine.adopt(stored);
+        Ok(engine)
+    }
+
+    /// The first position that some view has not folded yet.
+    #[must_use]
+    pub fn next(&self) -> Position {
+        self.views.iter().map(|view| view.next()).min().unwrap_or(0)
+    }
+
+    fn stored(&self) -> Result<Vec<Checkpoint>, ViewError> {
+        let found = self.views.iter().map(|view| match file::checkpoint(&self.db, view.name())? {
+            Some(found) if found.version == view.version() && found.digest == view.digest() => Ok(found),
+            _ => Err(ViewError::Replaced { view: view.name() }),
+        });
+        found.collect::<Result<_, _>>().map_err(|e| file::named(&self.path, e))
+    }
+
+    fn adopt(&mut self, checkpoints: Vec<Checkpoint>) {
+        for (view, checkpoint) in self.views.iter_mut().zip(&checkpoints) {
+            view.reset(checkpoint.next);
+        }
+        self.checkpoints = checkpoints;
+    }
+
+    /// Folds a page that starts at or before [`Engine::next`].
+    ///
+    /// # Errors
+    /// When an event cannot be folded or the file cannot be written; then nothing of the page is folded.
+    pub fn apply(&mut self, page: &[Recorded]) -> Result<Applied, ViewError> {
+        let events = decode(page)?;
+        let result = self.transact(page, &events);
+        if result.is_err() {
+            let checkpoints = std::mem::take(&mut self.checkpoints);
+            self.adopt(checkpoints);
+        }
+        result.map_err(|e| file::named(&self.path, e))
+    }
+
+    fn transact(&mut self, page: &[Recorded], events: &[AnyEvent]) -> Result<Applied, ViewError> {
+        let stored = {
+            let tx = Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate)?;
+            let stored = self.stored()?;
+            if stored == self.checkpoints {
+                let next = fold(&tx, &mut self.views, page, events)?;
+                let last = page.last().map(|recorded| recorded.event.id);
+                let mut reached = stored;
+                for (view, checkpoint) in self.views.iter_mut().zip(&mut reached) {
+                    view.write(&tx, Which::All)?;
+                    if next > checkpoint.next {
+                        (checkpoint.next, checkpoint.last) = (next, last);
+                        file::set_checkpoint(&tx, view.name(), checkpoint)?;
+                    }
+                }
+                tx.commit()?;
+                self.checkpoints = reached;
+                return Ok(Applied::Folded);
+            }
+            stored
+        };
+        self.adopt(stored);
+        Ok(Applied::Moved)
+    }
+
+    /// Looks for what another process has folded since.
+    ///
+    /// # Errors
+    /// When the file cannot be read or a view was replaced by another form.
+    pub fn refresh(&mut self) -> Result<(), ViewError> {
+        let stored = self.stored()?;
+        if stored != self.checkpoints {
+            self.adopt(stored);
+        }
+        Ok(())
+    }
+}
+
+/// Folds events into views, each from its own checkpoint on; answers the first position after them.
+pub(crate) fn fold(
+    db: &Connection,
+    views: &mut [Box<dyn Folder>],
+    page: &[Recorded],
+    events: &[AnyEvent],
+) -> Result<Position, ViewError> {
+    let mut expected = views.iter().map(|view| view.next()).min().unwrap_or(0);
+    for (recorded, event) in page.iter().zip(events) {
+        if recorded.position > expected {
+            return Err(ViewError::Gap { expected, found: recorded.position });
+        }
+        expected = expected.max(recorded.position + 1);
+        let envelope = Envelope { recorded, event };
+        for view in &mut *views {
+            view.fold(db, &envelope)?;
+        }
+    }
+    Ok(expected)
+}

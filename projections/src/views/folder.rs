@@ -1,0 +1,91 @@
+//! A view with its cache, whatever its rows are.
+
+use domain::{event::Position, key::Digest};
+use rusqlite::Connection;
+
+use super::{Envelope, View, ViewError, file};
+use crate::rows::{Cache, Row, Rows, Which};
+
+/// A view that is being folded.
+pub trait Folder: Send {
+    /// The view's name.
+    fn name(&self) -> &'static str;
+
+    /// The fold's version.
+    fn version(&self) -> u32;
+
+    /// The table and its indexes.
+    fn ddl(&self) -> &'static str;
+
+    /// Identifies the table's form; comments do not count.
+    fn digest(&self) -> Digest;
+
+    /// The first position that is not folded yet.
+    fn next(&self) -> Position;
+
+    /// Starts again from a stored checkpoint, knowing nothing.
+    fn reset(&mut self, next: Position);
+
+    /// Folds one event in, unless it already is.
+    ///
+    /// # Errors
+    /// As [`View::fold`].
+    fn fold(&mut self, db: &Connection, event: &Envelope<'_>) -> Result<(), ViewError>;
+
+    /// Writes what changed.
+    ///
+    /// # Errors
+    /// As [`Cache::write`].
+    fn write(&mut self, db: &Connection, which: Which) -> Result<(), ViewError>;
+}
+
+struct Folding<V: View> {
+    cache: Cache<V::Row>,
+    next: Position,
+}
+
+/// Folds `V` into its table with a suffix.
+pub fn of<V: View>(suffix: &str) -> Box<dyn Folder> {
+    let cache = Cache::new(format!("{}{suffix}", V::Row::TABLE));
+    Box::new(Folding::<V> { cache, next: 0 })
+}
+
+impl<V: View> Folder for Folding<V> {
+    fn name(&self) -> &'static str {
+        V::Row::TABLE
+    }
+
+    fn version(&self) -> u32 {
+        V::VERSION
+    }
+
+    fn ddl(&self) -> &'static str {
+        V::DDL
+    }
+
+    fn digest(&self) -> Digest {
+        Digest::of(file::statements(V::DDL).join(";").as_bytes())
+    }
+
+    fn next(&self) -> Position {
+        self.next
+    }
+
+    fn reset(&mut self, next: Position) {
+        self.cache.clear();
+        self.next = next;
+    }
+
+    fn fold(&mut self, db: &Connection, event: &Envelope<'_>) -> Result<(), ViewError> {
+        if event.recorded.position < self.next {
+            return Ok(());
+        }
+        V::fold(&mut Rows::new(&mut self.cache, db), event)?;
+        self.next = event.recorded.position + 1;
+        Ok(())
+    }
+
+    fn write(&mut self, db: &Connection, which: Which) -> Result<(), ViewError> {
+        self.cache.write(db, which)
+    }
+}

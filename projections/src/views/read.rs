@@ -1,0 +1,240 @@
+//! Asking the views.
+//!
+//! # Shape
+//! [`Views`] is a cheap handle on a few read-only connections; every question runs as one blocking call on one of them.
+//! The questions themselves stand beside their rows, in each view's module.
+//!
+//! # Correctness
+//! One question sees one state: each is a single statement. Two questions may see different positions; whoever has just
+//! written waits with [`Views::wait_for`] first. Every list is limited and continues at an indexed column.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use domain::event::Position;
+use rusqlite::{
+    Connection, params_from_iter,
+    types::{ToSqlOutput, Value},
+};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::{Instant, timeout},
+};
+
+use super::{ViewError, file};
+use crate::rows::{Column, Read, Row};
+
+/// Rows in one answer, at most.
+pub const MAX_LIMIT: usize = 500;
+
+/// Connections, and so questions at once; further ones wait.
+const READERS: usize = 8;
+
+/// How often a waiting writer looks whether another process has folded its event.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Read access to all views.
+#[derive(Debug, Clone)]
+pub struct Views {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+    permits: Arc<Semaphore>,
+    /// The first position not folded, as this process's runner last knew it.
+    next: watch::Sender<Position>,
+}
+
+impl Views {
+    /// Opens the views of a file that [`crate::rebuild::prepare`] has made sure of.
+    ///
+    /// # Errors
+    /// When the file cannot be used.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, ViewError> {
+        let path = path.as_ref().to_owned();
+        let first = file::reader(&path)?;
+        let shared = Shared {
+            path,
+            idle: Mutex::new(vec![first]),
+            permits: Arc::new(Semaphore::new(READERS)),
+            next: watch::Sender::new(0),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    pub(crate) fn reached(&self) -> &watch::Sender<Position> {
+        &self.shared.next
+    }
+
+    /// The first position that some view has not folded yet, by whichever process.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn checkpoint(&self) -> Result<Position, ViewError> {
+        self.ask(|db| {
+            let next: Option<i64> = db.query_row("select min(next) from checkpoints", (), |row| row.get(0))?;
+            Ok(next.unwrap_or(0).cast_unsigned())
+        })
+        .await
+    }
+
+    /// Waits until every view holds the event at `position`: read your writes. False when that took too long.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn wait_for(&self, position: Position, patience: Duration) -> Result<bool, ViewError> {
+        let deadline = Instant::now() + patience;
+        let mut next = self.shared.next.subscribe();
+        loop {
+            let now = Instant::now();
+            if *next.borrow_and_update() > position || self.checkpoint().await? > position {
+                return Ok(true);
+            }
+            if now >= deadline {
+                return Ok(false);
+            }
+            let _ = timeout(POLL.min(deadline - now), next.wait_for(|next| *next > position)).await;
+        }
+    }
+
+    /// Runs a question on a connection of its own. A connection that failed is not used again.
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Connection) -> Result<T, ViewError> + Send + 'static,
+    ) -> Result<T, ViewError> {
+        let permit = self.shared.permits.clone().acquire_owned().await;
+        let permit = permit.map_err(|e| ViewError::Storage(e.to_string()))?;
+        let shared = self.shared.clone();
+        let answer = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let idle = shared.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let db = match idle {
+                Some(db) => db,
+                None => file::reader(&shared.path)?,
+            };
+            let answer = question(&db).map_err(|e| file::named(&shared.path, e))?;
+            shared.idle.lock().unwrap_or_else(PoisonError::into_inner).push(db);
+            Ok(answer)
+        });
+        answer.await.map_err(|e| ViewError::Storage(e.to_string()))?
+    }
+
+    /// The rows that a filter lets through, a page of them.
+    pub(super) async fn list<R: Row>(&self, filter: Filter, page: Page) -> Result<Vec<R>, ViewError> {
+        self.ask(move |db| page.select(db, filter)).await
+    }
+
+    /// The one row that a filter lets through.
+    pub(super) async fn one<R: Row>(&self, filter: Filter) -> Result<Option<R>, ViewError> {
+        self.ask(move |db| Ok(filter.select(db, "limit 1")?.pop())).await
+    }
+}
+
+/// A part of a list, in the order in which the things came into the world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// Goes on after the row with this position, the `position` of the last row of the page before.
+    pub after: Option<Position>,
+    /// The latest first; else the oldest.
+    pub newest_first: bool,
+    /// Rows wanted, 1 to [`MAX_LIMIT`]; other values are clamped.
+    pub limit: usize,
+}
+
+impl Page {
+    /// The first page, oldest first.
+    #[must_use]
+    pub const fn oldest(limit: usize) -> Self {
+        Self { after: None, newest_first: false, limit }
+    }
+
+    /// The first page, newest first.
+    #[must_use]
+    pub const fn newest(limit: usize) -> Self {
+        Self { after: None, newest_first: true, limit }
+    }
+
+    fn select<R: Row>(self, db: &Connection, filter: Filter) -> Result<Vec<R>, ViewError> {
+        let (beyond, order) = if self.newest_first { ("position < ?", "desc") } else { ("position > ?", "asc") };
+        let filter = match self.after {
+            Some(after) => filter.and(beyond, &after),
+            None => filter,
+        };
+        filter.select(db, &format!("order by position {order} limit {}", limit(self.limit)))
+    }
+}
+
+/// Clamps a number of rows.
+pub(super) fn limit(wanted: usize) -> usize {
+    wanted.clamp(1, MAX_LIMIT)
+}
+
+/// Conditions that all must hold.
+#[derive(Debug, Default)]
+pub(super) struct Filter {
+    conditions: String,
+    values: Vec<Value>,
+}
+
+impl Filter {
+    /// A condition with one `?` and its value.
+    pub(super) fn by(condition: &str, value: &impl Column) -> Self {
+        Self::default().and(condition, value)
+    }
+
+    pub(super) fn and(mut self, condition: &str, value: &impl Column) -> Self {
+        self.values.push(owned(value));
+        self.plain(condition)
+    }
+
+    /// A condition with two `?`.
+    pub(super) fn pair(mut self, condition: &str, first: &impl Column, second: &impl Column) -> Self {
+        self.values.push(owned(first));
+        self.and(condition, second)
+    }
+
+    pub(super) fn and_some(self, condition: &str, value: Option<&impl Column>) -> Self {
+        match value {
+            Some(value) => self.and(condition, value),
+            None => self,
+        }
+    }
+
+    pub(super) fn plain(mut self, condition: &str) -> Self {
+        self.conditions.push_str(if self.conditions.is_empty() { " where " } else { " and " });
+        self.conditions.push_str(condition);
+        self
+    }
+
+    pub(super) fn select<R: Row>(self, db: &Connection, tail: &str) -> Result<Vec<R>, ViewError> {
+        let sql = format!("select {} from {}{} {tail}", R::COLUMNS.join(", "), R::TABLE, self.conditions);
+        let mut statement = db.prepare_cached(&sql)?;
+        let mut rows = statement.query(params_from_iter(self.values))?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let row = R::read(&mut Read::new(row));
+            found.push(row.map_err(|e| ViewError::BadRow { table: R::TABLE, why: e.to_string() })?);
+        }
+        Ok(found)
+    }
+}
+
+fn owned(value: &impl Column) -> Value {
+    match value.write() {
+        ToSqlOutput::Owned(value) => value,
+        ToSqlOutput::Borrowed(value) => Value::try_from(value).unwrap_or(Value::Null),
+        _ => Value::Null,
+    }
+}

@@ -1,0 +1,258 @@
+//! Which events are about a thing: a contract, device, order, account or settlement.
+//!
+//! An event is about everything that it names, about whose stream it is in, and about the account that acted. What an
+//! event does not name is found by [`Views::history_of`]: a contract's orders and settlements have events of their own.
+
+use domain::{
+    account::AccountEvent,
+    any::AnyEvent,
+    contract::ContractEvent,
+    device::DeviceEvent,
+    event::{Actor, Position},
+    gateway::GatewayEvent,
+    id::{AccountId, ContractId, DeviceId, OrderKey, SettlementId},
+    order::{OrderEvent, OrderItem},
+    settlement::SettlementEvent,
+};
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use uuid::Uuid;
+
+use super::{
+    Envelope, View, ViewError, Views,
+    read::{Filter, limit},
+};
+use crate::rows::{BadColumn, Column, Rows, row};
+
+/// A thing that events are about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    /// A contract, device, account or settlement: ids are never the same for two things.
+    Id(Uuid),
+    /// An order.
+    Order(OrderKey),
+}
+
+macro_rules! subjects {
+    ($($ty:ty),*) => {$(
+        impl From<$ty> for Subject {
+            fn from(id: $ty) -> Self {
+                Self::Id(id.0)
+            }
+        }
+    )*};
+}
+subjects!(ContractId, DeviceId, AccountId, SettlementId);
+
+impl From<OrderKey> for Subject {
+    fn from(key: OrderKey) -> Self {
+        Self::Order(key)
+    }
+}
+
+impl Column for Subject {
+    fn write(&self) -> ToSqlOutput<'_> {
+        match self {
+            Self::Id(id) => ToSqlOutput::Borrowed(ValueRef::Blob(id.as_bytes())),
+            Self::Order(key) => ToSqlOutput::Owned(Value::Text(key.to_string())),
+        }
+    }
+
+    fn read(value: ValueRef<'_>) -> Result<Self, BadColumn> {
+        match value {
+            ValueRef::Blob(bytes) => Uuid::from_slice(bytes).map(Self::Id).map_err(BadColumn::from),
+            value => OrderKey::read(value).map(Self::Order),
+        }
+    }
+}
+
+row! {
+    /// An event about a thing.
+    TimelineRow in "timeline" by (
+        /// The thing.
+        subject: Subject,
+        /// The event.
+        position: Position,
+    ) {}
+}
+
+/// The view.
+#[derive(Debug)]
+pub struct Timeline;
+
+impl View for Timeline {
+    const VERSION: u32 = 1;
+    const DDL: &'static str = include_str!("../../../migrations/sqlite/views/timeline.sql");
+    type Row = TimelineRow;
+
+    fn fold(rows: &mut Rows<'_, TimelineRow>, event: &Envelope<'_>) -> Result<(), ViewError> {
+        let mut about = About { subjects: Vec::with_capacity(6) };
+        about.event(event)?;
+        let meta = &event.recorded.event.meta;
+        if let Actor::Account(account) = meta.actor {
+            about.add(account);
+        }
+        if let Some(account) = meta.on_behalf_of {
+            about.add(account);
+        }
+        let position = event.recorded.position;
+        about.subjects.into_iter().for_each(|subject| rows.append(TimelineRow { subject, position }));
+        Ok(())
+    }
+}
+
+/// The things that one event is about, each once.
+struct About {
+    subjects: Vec<Subject>,
+}
+
+impl About {
+    fn add(&mut self, subject: impl Into<Subject>) {
+        let subject = subject.into();
+        if !self.subjects.contains(&subject) {
+            self.subjects.push(subject);
+        }
+    }
+
+    fn event(&mut self, event: &Envelope<'_>) -> Result<(), ViewError> {
+        match event.event {
+            AnyEvent::Contract(e) => self.contract(event.id()?, e),
+            AnyEvent::Device(e) => self.device(event.id()?, e),
+            AnyEvent::Settlement(e) => {
+                self.add(event.id::<SettlementId>()?);
+                if let SettlementEvent::SettlementDue(e) = e {
+                    e.contract.into_iter().for_each(|contract| self.add(contract));
+                    self.add(e.order.clone());
+                    self.add(e.to);
+                }
+            }
+            AnyEvent::Order(e) => self.order(e),
+            AnyEvent::Gateway(GatewayEvent::PortLeased(e)) => self.lease(e.device, e.epoch),
+            AnyEvent::Gateway(GatewayEvent::PortReleased(e)) => self.lease(e.device, e.epoch),
+            AnyEvent::Account(
+                AccountEvent::AccountOpened(_)
+                | AccountEvent::RoleGranted(_)
+                | AccountEvent::RoleRevoked(_)
+                | AccountEvent::AccountErased(_),
+            ) => self.add(event.id::<AccountId>()?),
+        }
+        Ok(())
+    }
+
+    fn lease(&mut self, device: DeviceId, epoch: u32) {
+        self.add(device);
+        self.add(ContractId::of(device, epoch));
+    }
+
+    fn contract(&mut self, contract: ContractId, event: &ContractEvent) {
+        self.add(contract);
+        match event {
+            ContractEvent::RentalStarted(e) => {
+                self.add(e.device);
+                self.add(e.owner);
+                self.add(e.renter);
+                self.add(e.order.clone());
+            }
+            ContractEvent::RentalExtended(e) => {
+                self.add(e.device);
+                self.add(e.order.clone());
+            }
+            ContractEvent::RentalTerminated(e) => self.add(e.device),
+            ContractEvent::RentalExpired(e) => self.add(e.device),
+            ContractEvent::OfferClosed(e) => self.add(e.device),
+            ContractEvent::RefundIssued(e) => {
+                self.add(e.settlement);
+                self.add(e.order.clone());
+                self.add(e.renter);
+            }
+            ContractEvent::PayoutIssued(e) => {
+                self.add(e.settlement);
+                self.add(e.owner);
+            }
+            ContractEvent::ExtensionRequested(_) | ContractEvent::ExtensionLapsed(_) => {}
+        }
+    }
+
+    fn device(&mut self, device: DeviceId, event: &DeviceEvent) {
+        self.add(device);
+        match event {
+            DeviceEvent::DeviceEnrolled(e) => self.add(e.owner),
+            DeviceEvent::DeviceTransferred(e) => self.add(e.to),
+            DeviceEvent::LeaseGranted(e) => self.lease(device, e.epoch),
+            DeviceEvent::DeviceLost(e) => self.lease(device, e.epoch),
+            DeviceEvent::DeviceRecovered(e) => self.lease(device, e.epoch),
+            DeviceEvent::LeaseEnded(e) => self.add(e.contract),
+            DeviceEvent::EpochErased(e) => self.lease(device, e.epoch),
+            DeviceEvent::EnrolmentKeyReplaced(_)
+            | DeviceEvent::OfferPublished(_)
+            | DeviceEvent::OfferWithdrawn(_)
+            | DeviceEvent::DeviceRetired(_) => {}
+        }
+    }
+
+    fn order(&mut self, event: &OrderEvent) {
+        match event {
+            OrderEvent::OrderReceived(e) => {
+                self.add(e.order.clone());
+                self.add(e.renter);
+                match e.item {
+                    OrderItem::Rental { device, .. } => self.add(device),
+                    OrderItem::Extension { contract, .. } => self.add(contract),
+                }
+            }
+            OrderEvent::OrderAccepted(e) => {
+                self.add(e.order.clone());
+                self.add(e.contract);
+            }
+            OrderEvent::OrderRejected(e) => {
+                self.add(e.order.clone());
+                self.add(e.settlement);
+                self.add(e.renter);
+            }
+        }
+    }
+}
+
+impl Views {
+    /// The positions of the events about a thing, the oldest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn timeline(
+        &self,
+        subject: Subject,
+        after: Option<Position>,
+        wanted: usize,
+    ) -> Result<Vec<Position>, ViewError> {
+        let filter = Filter::by("subject = ?", &subject).and_some("position > ?", after.as_ref());
+        let rows: Vec<TimelineRow> = self
+            .ask(move |db| filter.select(db, &format!("order by position limit {}", limit(wanted))))
+            .await?;
+        Ok(rows.into_iter().map(|row| row.position).collect())
+    }
+
+    /// As [`Views::timeline`] for a contract with the orders that paid it and the settlements that it led to.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn history_of(
+        &self,
+        contract: ContractId,
+        after: Option<Position>,
+        wanted: usize,
+    ) -> Result<Vec<Position>, ViewError> {
+        let mut subjects = vec![Subject::from(contract)];
+        if let Some(row) = self.contract(contract).await? {
+            subjects.extend(row.segments.iter().map(|segment| segment.order.clone().into()));
+            subjects.extend((0..row.segments.len()).map(|i| SettlementId::refund(contract, i).into()));
+            subjects.push(SettlementId::payout(contract).into());
+        }
+        let mut found = Vec::new();
+        for subject in subjects {
+            found.extend(self.timeline(subject, after, wanted).await?);
+        }
+        found.sort_unstable();
+        found.dedup();
+        found.truncate(limit(wanted));
+        Ok(found)
+    }
+}
