@@ -1,8 +1,8 @@
 //! The command line.
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, io::IsTerminal, path::PathBuf, process::ExitCode};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
@@ -34,6 +34,12 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Erase the lease held here before it ended: a breach of the rental, told to the server and in the receipt.
+    Erase {
+        /// Confirm that the renter's data shall be destroyed.
+        #[arg(long)]
+        i_am_the_owner: bool,
+    },
     /// Explain what is wrong with the configuration, the state or the way to the server.
     Check,
 }
@@ -56,7 +62,9 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    match dispatch(&cli) {
+    // On a thread of its own, so that a caller that is asynchronous itself may call this too.
+    let done = std::thread::scope(|scope| scope.spawn(|| dispatch(&cli)).join());
+    match done.unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("berth-agent: {error:#}");
@@ -80,6 +88,20 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
             } else {
                 print!("{status}");
             }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Erase { i_am_the_owner } => {
+            ensure!(
+                i_am_the_owner,
+                "this destroys the renter's data and breaks the rental; repeat it with --i-am-the-owner if that is meant"
+            );
+            let (epoch, steps) = Agent::open(Config::load(&cli.config)?)?.erase_on_demand()?;
+            for step in steps {
+                println!("{:<15} {}", step.step, step.detail);
+            }
+            println!(
+                "lease {epoch} is erased; start the agent: it tells the server, and a receipt follows the lease's end"
+            );
             Ok(ExitCode::SUCCESS)
         }
         Command::Check => {
@@ -108,6 +130,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
 fn log(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = lines.with_ansi(std::io::stderr().is_terminal());
     // A binary that embeds the agent may have a subscriber already; then that one is used.
     let _ = match format {
         LogFormat::Text => lines.try_init(),

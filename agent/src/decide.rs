@@ -9,14 +9,15 @@
 //! * No clock, no I/O, no dice; total: every state is matched with everything that can be heard, without a catch-all
 //!   state.
 //! * [`Step::Erase`] carries a [`Warrant`], which only a verified tombstone yields: silence cannot build one.
-//! * A lease (`Leased`, or a label without a record) is left only by a tombstone that names its epoch.
+//! * A lease (`Leased`, or a label without a record) is left only by a tombstone that names its epoch, or by the owner's
+//!   own [`Demand`] at the console.
 //! * Erasing is left only by finishing or by quarantine.
 
 use std::fmt;
 
 use domain::{id::Epoch, time::Time};
 
-use crate::heard::{Heard, Said, Warrant};
+use crate::heard::{Demand, Heard, Said, Warrant};
 
 mod rows;
 
@@ -63,6 +64,13 @@ pub enum State {
     Quarantined {
         /// The lease.
         epoch: Epoch,
+    },
+    /// The owner erased the lease at the console before it ended.
+    Forsaken {
+        /// What it acts on.
+        demand: Demand,
+        /// Whether every step is done.
+        finished: bool,
     },
     /// There is a label without a readable record, or an unreadable record.
     Unknown,
@@ -136,6 +144,9 @@ pub enum Row {
     R4,
     R5,
     Q1,
+    F1,
+    F2,
+    F3,
     U1,
     U2,
     U3,
@@ -193,6 +204,8 @@ pub enum Step {
     Seal,
     /// Go on erasing.
     Erase(Warrant),
+    /// Go on erasing by the owner's demand.
+    Forsake(Demand),
     /// Tell the server what was erased.
     SendReceipt,
 }
@@ -209,6 +222,7 @@ impl Step {
             Self::Resume(_) => "resume",
             Self::Seal => "seal",
             Self::Erase(_) => "erase",
+            Self::Forsake(_) => "forsake",
             Self::SendReceipt => "send_receipt",
         }
     }
@@ -235,6 +249,9 @@ pub enum Conflict {
     /// Erasing does not finish.
     #[error("lease {0} could not be erased")]
     EraseFailed(Epoch),
+    /// The owner erased a running lease.
+    #[error("the owner erased lease {0} at the device before it ended")]
+    Forsaken(Epoch),
     /// The record cannot be written.
     #[error("the record cannot be written")]
     Impaired,
@@ -267,7 +284,7 @@ fn without_record(decision: Decision) -> Decision {
         Step::Resume(_) => matches!(row, Row::L1 | Row::L4 | Row::L5),
         Step::Seal => true,
         Step::Wait | Step::SendReceipt => next == Next::Same,
-        Step::Again | Step::Register | Step::Prepare(_) | Step::Erase(_) => false,
+        Step::Again | Step::Register | Step::Prepare(_) | Step::Erase(_) | Step::Forsake(_) => false,
     };
     let step = if harmless { step } else { Step::Wait };
     Decision { row: Row::X1, next: Next::Same, step, conflict: Some(Conflict::Impaired) }

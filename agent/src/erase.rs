@@ -27,7 +27,7 @@ use ed25519_dalek::SigningKey;
 
 use crate::{
     decide::Label,
-    heard::Warrant,
+    heard::{Demand, Warrant},
     record::{Held, Kept, Record},
     volume::{Volume, VolumeError},
 };
@@ -79,17 +79,13 @@ pub fn run(
     mut save: impl FnMut(&Record) -> io::Result<()>,
 ) -> Result<(), EraseError> {
     let epoch = warrant.epoch();
-    let done = loop {
-        let Held::Erasing { tombstone, prepared, boots, done } = &mut record.held else {
-            return Err(EraseError::NotIntended(epoch));
-        };
-        if tombstone != warrant.envelope() {
-            return Err(EraseError::NotIntended(epoch));
-        }
-        let Some(step) = STEPS.get(done.len()) else { break done.clone() };
-        let result = step.perform(volume, epoch, *prepared, *boots)?;
-        done.push(result);
-        save(record)?;
+    match &record.held {
+        Held::Erasing { tombstone, .. } if tombstone == warrant.envelope() => {}
+        _ => return Err(EraseError::NotIntended(epoch)),
+    }
+    perform_all(record, epoch, volume, &mut save)?;
+    let Held::Erasing { earlier, done, .. } = &record.held else {
+        return Err(EraseError::NotIntended(epoch));
     };
     let receipt = Receipt {
         v: wire::VERSION,
@@ -97,13 +93,62 @@ pub fn run(
         epoch,
         tombstone: warrant.digest(),
         volume: VOLUME_KIND.into(),
-        steps: done,
+        steps: [earlier.as_slice(), done].concat(),
         not_before: floor,
     };
     let receipt = SignedReceipt(wire::sign(&receipt, key));
     record.held = Held::Erased { receipt: Kept { epoch, receipt } };
     save(record)?;
     Ok(())
+}
+
+/// Erases by the owner's demand; the record must be `Forsaken` and durable, and stays so: there is no receipt before the
+/// lease has ended.
+///
+/// # Errors
+/// As [`run`].
+pub fn forsake(
+    record: &mut Record,
+    demand: Demand,
+    volume: &Volume,
+    mut save: impl FnMut(&Record) -> io::Result<()>,
+) -> Result<(), EraseError> {
+    match record.held {
+        Held::Forsaken { epoch, .. } if epoch == demand.epoch() => {
+            perform_all(record, epoch, volume, &mut save)
+        }
+        _ => Err(EraseError::NotIntended(demand.epoch())),
+    }
+}
+
+fn perform_all(
+    record: &mut Record,
+    epoch: Epoch,
+    volume: &Volume,
+    save: &mut impl FnMut(&Record) -> io::Result<()>,
+) -> Result<(), EraseError> {
+    loop {
+        let (prepared, boots, done) = match &mut record.held {
+            Held::Erasing { prepared, boots, done, .. } => (*prepared, *boots, done),
+            Held::Forsaken { prepared, done, .. } => (*prepared, 0, done),
+            _ => return Err(EraseError::NotIntended(epoch)),
+        };
+        let Some(step) = STEPS.get(done.len()) else { return Ok(()) };
+        done.push(step.perform(volume, epoch, prepared, boots)?);
+        save(record)?;
+    }
+}
+
+/// Whether all steps are done.
+pub(crate) const fn is_finished(done: &[EraseStep]) -> bool {
+    done.len() >= STEPS.len()
+}
+
+/// How a receipt tells what the owner had erased before the lease ended.
+pub(crate) fn after_demand(epoch: Epoch, done: Vec<EraseStep>) -> Vec<EraseStep> {
+    let detail = format!("the owner erased lease {epoch} at the device before it ended; those steps follow");
+    let demand = EraseStep { step: "owner's demand".into(), result: StepResult::Done, detail };
+    std::iter::once(demand).chain(done).collect()
 }
 
 impl Step {

@@ -53,6 +53,26 @@ impl Warrant {
     }
 }
 
+/// The owner's word, given at the console, that a lease be erased before it ended: a breach of the rental.
+///
+/// Made by the `erase` command, or kept in the record after that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Demand {
+    epoch: Epoch,
+}
+
+impl Demand {
+    pub(crate) const fn of(epoch: Epoch) -> Self {
+        Self { epoch }
+    }
+
+    /// The lease.
+    #[must_use]
+    pub const fn epoch(self) -> Epoch {
+        self.epoch
+    }
+}
+
 /// The verdict of a word.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Said {

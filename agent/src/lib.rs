@@ -4,6 +4,7 @@
 //! berth-agent check  --config agent.json   # explains what is wrong
 //! berth-agent run    --config agent.json   # what the service manager starts
 //! berth-agent status --config agent.json --json
+//! berth-agent erase  --i-am-the-owner      # breaks a running rental; the agent must be stopped
 //! ```
 //!
 //! # Shape

@@ -19,7 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     decide::{Label, Next, State},
-    heard::{Warrant, Word},
+    erase,
+    heard::{Demand, Warrant, Word},
 };
 
 mod store;
@@ -64,6 +65,18 @@ pub enum Held {
         prepared: bool,
         /// How often the agent started in this state.
         boots: u32,
+        /// What the owner had erased before the lease ended.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        earlier: Vec<EraseStep>,
+        /// The steps that are done.
+        done: Vec<EraseStep>,
+    },
+    /// The owner erased the lease at the console before it ended.
+    Forsaken {
+        /// The lease.
+        epoch: Epoch,
+        /// Whether a volume had been prepared.
+        prepared: bool,
         /// The steps that are done.
         done: Vec<EraseStep>,
     },
@@ -149,6 +162,9 @@ impl Record {
             }
             Held::Erased { receipt } => State::Erased { epoch: receipt.epoch },
             Held::Quarantined { epoch } => State::Quarantined { epoch: *epoch },
+            Held::Forsaken { epoch, done, .. } => {
+                State::Forsaken { demand: Demand::of(*epoch), finished: erase::is_finished(done) }
+            }
         })
     }
 
@@ -161,6 +177,7 @@ impl Record {
             Some(State::Preparing { epoch } | State::Leased { epoch, .. }) => epoch,
             Some(State::Erased { epoch } | State::Quarantined { epoch }) => epoch,
             Some(State::Erasing { warrant, .. }) => warrant.epoch(),
+            Some(State::Forsaken { demand, .. }) => demand.epoch(),
         }
     }
 
@@ -196,10 +213,25 @@ impl Record {
                 self.device = Some(warrant.device());
                 let prepared = matches!(old, Held::Leased { .. }) || label == Label::Epoch(warrant.epoch());
                 let tombstone = warrant.envelope().clone();
-                Held::Erasing { tombstone, prepared, boots: 0, done: Vec::new() }
+                let (prepared, earlier) = match old {
+                    Held::Forsaken { prepared, done, .. } => {
+                        (prepared && !erase::is_finished(&done), erase::after_demand(warrant.epoch(), done))
+                    }
+                    _ => (prepared, Vec::new()),
+                };
+                Held::Erasing { tombstone, prepared, boots: 0, earlier, done: Vec::new() }
             }
             (Next::Quarantined { epoch }, _) => Held::Quarantined { epoch: *epoch },
         };
+    }
+
+    /// Takes over the owner's demand; what was begun goes on.
+    pub fn forsake(&mut self, demand: Demand, label: Label) {
+        let epoch = demand.epoch();
+        if !matches!(&self.held, Held::Forsaken { epoch: begun, .. } if *begun == epoch) {
+            let prepared = matches!(self.held, Held::Leased { .. }) || label == Label::Epoch(epoch);
+            self.held = Held::Forsaken { epoch, prepared, done: Vec::new() };
+        }
     }
 
     /// Keeps what a verified word says about order and time.

@@ -22,6 +22,7 @@ use crate::{
     server::Silent,
 };
 
+mod demand;
 mod hands;
 mod memory;
 

@@ -21,7 +21,7 @@ use crate::{
 /// What `status` shows; never a credential.
 #[derive(Debug, Default, Serialize)]
 pub struct Status {
-    /// `blank`, `idle`, `preparing`, `leased`, `erasing`, `erased`, `quarantined` or `unknown`.
+    /// `blank`, `idle`, `preparing`, `leased`, `erasing`, `erased`, `quarantined`, `forsaken` (erased by its owner) or `unknown`.
     pub state: &'static str,
     /// The lease; the last one that is over while idle, 0 for none.
     pub epoch: Epoch,
@@ -78,6 +78,7 @@ impl Status {
             Held::Erasing { .. } => ("erasing", None, None),
             Held::Erased { .. } => ("erased", None, None),
             Held::Quarantined { .. } => ("quarantined", None, None),
+            Held::Forsaken { .. } => ("forsaken", None, None),
         };
         Self {
             state,

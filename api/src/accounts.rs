@@ -36,7 +36,11 @@ impl std::fmt::Debug for Issued {
 /// When it is empty, too long or has control characters.
 pub fn check_text(what: &str, text: &str) -> Result<(), Problem> {
     let ok = !text.trim().is_empty() && text.len() <= MAX_TEXT && !text.chars().any(char::is_control);
-    if ok { Ok(()) } else { Err(Problem::invalid(format!("{what} must be 1 to {MAX_TEXT} bytes without control characters"))) }
+    if ok {
+        Ok(())
+    } else {
+        Err(Problem::invalid(format!("{what} must be 1 to {MAX_TEXT} bytes without control characters")))
+    }
 }
 
 /// Opens an account; the same command opens the same account.
@@ -45,7 +49,11 @@ pub fn check_text(what: &str, text: &str) -> Result<(), Problem> {
 /// When a text is invalid or the marketplace name is missing, misplaced or taken.
 pub async fn open(app: &App, person: Person, roles: Vec<Role>, by: &By) -> Result<AccountId, Problem> {
     check_text("name", &person.name)?;
-    let optional = [("email", &person.email), ("refund_address", &person.refund_address), ("payout_address", &person.payout_address)];
+    let optional = [
+        ("email", &person.email),
+        ("refund_address", &person.refund_address),
+        ("payout_address", &person.payout_address),
+    ];
     for (what, text) in optional {
         text.as_deref().map_or(Ok(()), |text| check_text(what, text))?;
     }
@@ -113,7 +121,8 @@ pub async fn offer_set_up(app: &App) -> Result<Option<String>, Problem> {
 pub async fn set_up(app: &App, code: &str, name: &str, by: &By) -> Result<(AccountId, Issued), Problem> {
     check_text("name", name)?;
     if !app.private.use_setup(Digest::of(code.as_bytes())).await? {
-        let action = "use the code of the last start, or `berth account add --role operator` where the data folder is";
+        let action =
+            "use the code of the last start, or `berth account add --role operator` where the data folder is";
         let detail = "the set-up code is wrong or was used";
         return Err(Problem::new(StatusCode::FORBIDDEN, "wrong-setup-code", detail, action));
     }

@@ -21,7 +21,6 @@ use projections::{
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
@@ -45,7 +44,8 @@ impl DataDir {
     /// # Errors
     /// When it cannot be made.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(path).with_context(|| format!("the data folder {} cannot be made", path.display()))?;
+        std::fs::create_dir_all(path)
+            .with_context(|| format!("the data folder {} cannot be made", path.display()))?;
         Ok(Self(path.to_owned()))
     }
 
@@ -147,11 +147,24 @@ impl App {
         rebuild::prepare(&log, &data.views(), report).await?;
         let views = Views::open(data.views())?;
         let keys = Keys::open(&data.keys(), clock.time())?;
-        let up_since = clock.time();
+        // Rounded up, so that nothing an earlier process did in the same second counts as this one's.
+        let up_since = clock.time().plus(i64::from(matches!(clock, Clock::System)));
         let executor = Executor::new(log, clock.clone());
         let stop = CancellationToken::new();
         let (feed, steward, seen) = (Feed::default(), watch::Sender::new(0), Mutex::default());
-        Ok(Self(Arc::new(Shared { config, clock, keys, executor, views, private, feed, steward, stop, up_since, seen })))
+        Ok(Self(Arc::new(Shared {
+            config,
+            clock,
+            keys,
+            executor,
+            views,
+            private,
+            feed,
+            steward,
+            stop,
+            up_since,
+            seen,
+        })))
     }
 
     /// A fresh id at the clock's time.
@@ -178,7 +191,9 @@ impl App {
         let Some(position) = position else { return };
         match self.views.wait_for(position, READ_YOUR_WRITES).await {
             Ok(true) => {}
-            Ok(false) => tracing::warn!(position, "the views have not caught up with a write; answering without it"),
+            Ok(false) => {
+                tracing::warn!(position, "the views have not caught up with a write; answering without it")
+            }
             Err(e) => tracing::error!(error = %e, position, "the views cannot be read"),
         }
     }

@@ -144,20 +144,26 @@ pub fn load(
     let mut tree = Value::try_from(Config::default())?;
     let mut sources = BTreeMap::new();
     if let Some(path) = file {
-        let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
-        let table: Table = toml::from_str(&text).with_context(|| format!("{} is not TOML", path.display()))?;
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        let table: Table =
+            toml::from_str(&text).with_context(|| format!("{} is not TOML", path.display()))?;
         for (name, value) in leaves("", &Value::Table(table)) {
             set(&mut tree, &name, value).with_context(|| format!("in {}", path.display()))?;
             sources.insert(name, "file");
         }
     }
-    let names: BTreeMap<_, _> = leaves("", &tree).into_iter().map(|(name, _)| (env_name(&name), name)).collect();
+    let names: BTreeMap<_, _> =
+        leaves("", &tree).into_iter().map(|(name, _)| (env_name(&name), name)).collect();
     for (variable, text) in env.filter(|(variable, _)| variable.starts_with("BERTH_")) {
         if NOT_CONFIGURATION.contains(&variable.as_str()) {
             continue;
         }
-        let name = names.get(&variable).with_context(|| format!("{variable} names no setting; see `berth config`"))?;
-        override_with(&mut tree, name, &text).with_context(|| format!("in the environment variable {variable}"))?;
+        let name = names
+            .get(&variable)
+            .with_context(|| format!("{variable} names no setting; see `berth config`"))?;
+        override_with(&mut tree, name, &text)
+            .with_context(|| format!("in the environment variable {variable}"))?;
         sources.insert(name.clone(), "environment");
     }
     for (name, text) in flags {
@@ -168,7 +174,8 @@ pub fn load(
     let config: Config = tree.try_into().context("the configuration has a wrong value")?;
     check(&config)?;
     let source = |name: &str| sources.get(name).copied().unwrap_or("default");
-    let values = values.into_iter().map(|(name, value)| (name.clone(), value.to_string(), source(&name))).collect();
+    let values =
+        values.into_iter().map(|(name, value)| (name.clone(), shown(&value), source(&name))).collect();
     Ok(Loaded { config, values })
 }
 
@@ -194,6 +201,16 @@ fn leaves(prefix: &str, value: &Value) -> Vec<(String, Value)> {
     }
 }
 
+/// A value as a person writes it.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Integer(number) => number.to_string(),
+        Value::Boolean(flag) => flag.to_string(),
+        other => format!("{other:?}"),
+    }
+}
+
 fn slot<'a>(tree: &'a mut Value, name: &str) -> anyhow::Result<&'a mut Value> {
     name.split('.')
         .try_fold(tree, |tree, key| tree.get_mut(key))
@@ -202,15 +219,19 @@ fn slot<'a>(tree: &'a mut Value, name: &str) -> anyhow::Result<&'a mut Value> {
 
 fn set(tree: &mut Value, name: &str, value: Value) -> anyhow::Result<()> {
     let slot = slot(tree, name)?;
-    ensure!(slot.same_type(&value), "{name} must be a {}, not {value}", slot.type_str());
+    ensure!(slot.same_type(&value), "{name} must be a {}, not {}", slot.type_str(), shown(&value));
     *slot = value;
     Ok(())
 }
 
 fn override_with(tree: &mut Value, name: &str, text: &str) -> anyhow::Result<()> {
     let value = match slot(tree, name)? {
-        Value::Integer(_) => Value::Integer(text.parse().with_context(|| format!("{name} must be a whole number"))?),
-        Value::Boolean(_) => Value::Boolean(text.parse().with_context(|| format!("{name} must be true or false"))?),
+        Value::Integer(_) => {
+            Value::Integer(text.parse().with_context(|| format!("{name} must be a whole number"))?)
+        }
+        Value::Boolean(_) => {
+            Value::Boolean(text.parse().with_context(|| format!("{name} must be true or false"))?)
+        }
         _ => Value::String(text.to_string()),
     };
     set(tree, name, value)
@@ -218,7 +239,10 @@ fn override_with(tree: &mut Value, name: &str, text: &str) -> anyhow::Result<()>
 
 fn check(config: &Config) -> anyhow::Result<()> {
     let Config { gateway, devices, .. } = config;
-    ensure!(gateway.first_port > 0 && gateway.first_port <= gateway.last_port, "gateway.first_port must be 1 to gateway.last_port");
+    ensure!(
+        gateway.first_port > 0 && gateway.first_port <= gateway.last_port,
+        "gateway.first_port must be 1 to gateway.last_port"
+    );
     ensure!(!gateway.host.is_empty(), "gateway.host must not be empty");
     let seconds = [
         ("devices.lost_after_s", devices.lost_after_s),
@@ -229,9 +253,15 @@ fn check(config: &Config) -> anyhow::Result<()> {
     for (name, value) in seconds {
         ensure!((1..=domain::offer::MAX_TERM_S).contains(&value), "{name} must be 1 second to 10 years");
     }
-    ensure!((0..=domain::offer::MAX_TERM_S).contains(&devices.grace_s), "devices.grace_s must be 0 seconds to 10 years");
+    ensure!(
+        (0..=domain::offer::MAX_TERM_S).contains(&devices.grace_s),
+        "devices.grace_s must be 0 seconds to 10 years"
+    );
     ensure!((1..=86_400).contains(&devices.next_poll_s), "devices.next_poll_s must be 1 second to 1 day");
-    ensure!(config.policy.is_valid(), "policy: seconds from 0, shares from 0 to 10000 basis points, no forfeiture at the term");
+    ensure!(
+        config.policy.is_valid(),
+        "policy: seconds from 0, shares from 0 to 10000 basis points, no forfeiture at the term"
+    );
     for (name, expression) in config.jobs.all() {
         if let Err(e) = Schedule::from_str(expression) {
             bail!("jobs.{name} is not a cron expression with seconds, like \"*/5 * * * * *\": {e}");

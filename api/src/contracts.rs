@@ -66,7 +66,10 @@ pub struct Credentials {
 
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Credentials").field("host", &self.host).field("port", &self.port).finish_non_exhaustive()
+        f.debug_struct("Credentials")
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .finish_non_exhaustive()
     }
 }
 
@@ -133,7 +136,13 @@ pub async fn terminate(
 ///
 /// # Errors
 /// When the log cannot be used.
-pub async fn close_offer(app: &App, device: DeviceId, epoch: Epoch, by: EndedBy, command: &By) -> Result<(), Problem> {
+pub async fn close_offer(
+    app: &App,
+    device: DeviceId,
+    epoch: Epoch,
+    by: EndedBy,
+    command: &By,
+) -> Result<(), Problem> {
     let contract = ContractId::of(device, epoch);
     let close = ContractCommand::CloseOffer { device, epoch };
     match app.executor.execute::<Contract>(&contract, close, command).await {
@@ -183,7 +192,8 @@ pub async fn credentials(app: &App, contract: ContractId) -> Result<Option<Crede
     let rental = rental(app, contract).await?;
     let started = &rental.started;
     let device = app.executor.load::<Device>(&started.device).await?.state;
-    let lease = device.live_lease().filter(|lease| lease.epoch == started.epoch && rental.runs(app.clock.time()));
+    let lease =
+        device.live_lease().filter(|lease| lease.epoch == started.epoch && rental.runs(app.clock.time()));
     let Some(lease) = lease else { return Ok(None) };
     let login = devices::login(app, started.device, started.epoch).await?;
     Ok(login.map(|login| Credentials {

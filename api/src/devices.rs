@@ -20,8 +20,8 @@ use domain::{
     id::{AccountId, ContractId, CorrelationId, DeviceId, Epoch, Subdomain},
     key::Digest,
     wire::{
-        Answer, Grant, HoldWhy, PollRequest, Registration, ServerSigned, SignedReceipt, Tombstone, VERSION, Verdict,
-        Verified,
+        Answer, Grant, HoldWhy, PollRequest, Registration, ServerSigned, SignedReceipt, Tombstone, VERSION,
+        Verdict, Verified,
     },
 };
 use projections::log::MAX_PAGE;
@@ -161,7 +161,8 @@ pub async fn register(
     let lease = match state.live_lease() {
         Some(live) => live.clone(),
         None => {
-            let (subdomain, first, last) = (Subdomain::of(device, epoch), settings.first_port, settings.last_port);
+            let (subdomain, first, last) =
+                (Subdomain::of(device, epoch), settings.first_port, settings.last_port);
             let command = GatewayCommand::LeasePort { device, epoch, subdomain, first, last };
             let pool = app.executor.execute::<Gateway>(&gateway, command, by).await?.state;
             let held = pool.port_of(device, epoch).ok_or_else(Problem::overloaded)?;
@@ -198,7 +199,8 @@ async fn keep_login(app: &App, device: DeviceId, epoch: Epoch) -> Result<Login, 
     if let Some(login) = login(app, device, epoch).await? {
         return Ok(login);
     }
-    let password: String = random_bytes::<24>().iter().map(|b| ALPHABET[usize::from(*b) % ALPHABET.len()]).collect();
+    let password: String =
+        random_bytes::<24>().iter().map(|b| ALPHABET[usize::from(*b) % ALPHABET.len()]).collect();
     let fresh = Login { user: "berth".into(), password };
     let plain = serde_json::to_vec(&fresh).map_err(|e| Problem::internal(&e))?;
     let sealed = app.keys.seal(&login_context(device, epoch), &plain);
@@ -208,8 +210,8 @@ async fn keep_login(app: &App, device: DeviceId, epoch: Epoch) -> Result<Login, 
 
 /// 32 letters and digits that no marketplace mangles and nobody confuses; 256 divides by 32, so all are equally likely.
 const ALPHABET: [char; 32] = [
-    'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'j', 'k', 'm', 'n', 'p', 'q', 'r', 's', 't', 'u', 'v', 'w', 'x', 'y', 'z',
-    '2', '3', '4', '5', '6', '7', '8', '9', 'A',
+    'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'j', 'k', 'm', 'n', 'p', 'q', 'r', 's', 't', 'u', 'v', 'w', 'x',
+    'y', 'z', '2', '3', '4', '5', '6', '7', '8', '9', 'A',
 ];
 
 /// The login of a lease, until its data is erased.
@@ -289,7 +291,8 @@ async fn verdict(
 ) -> Result<(Verdict, u64), Problem> {
     let count = |revision: Option<Revision>| revision.map_or(0, |r| r + 1);
     let base = count(loaded.revision) << CONTRACT_BITS;
-    let Some(lease) = loaded.state.lease().filter(|lease| lease.granted.device_key == request.device_key) else {
+    let Some(lease) = loaded.state.lease().filter(|lease| lease.granted.device_key == request.device_key)
+    else {
         return Ok((Verdict::Stranger, base));
     };
     let epoch = lease.granted.epoch;
@@ -298,7 +301,8 @@ async fn verdict(
     }
     if lease.ended.is_some() {
         let tombstone = tombstone(app, device, epoch).await?;
-        let tombstone = tombstone.ok_or_else(|| Problem::internal(&"an ended lease has no end in its stream"))?;
+        let tombstone =
+            tombstone.ok_or_else(|| Problem::internal(&"an ended lease has no end in its stream"))?;
         return Ok((Verdict::End { tombstone: app.keys.sign(&tombstone) }, base));
     }
     let contract = app.executor.load::<Contract>(&ContractId::of(device, epoch)).await?;
@@ -330,7 +334,11 @@ async fn reported_tombstones(
 ///
 /// # Errors
 /// When the log cannot be read.
-pub async fn tombstone(app: &App, device: DeviceId, epoch: Epoch) -> Result<Option<Tombstone>, ExecutorError> {
+pub async fn tombstone(
+    app: &App,
+    device: DeviceId,
+    epoch: Epoch,
+) -> Result<Option<Tombstone>, ExecutorError> {
     let stream = <Device as domain::aggregate::Aggregate>::stream(&device);
     let mut from = 0;
     loop {
@@ -344,7 +352,14 @@ pub async fn tombstone(app: &App, device: DeviceId, epoch: Epoch) -> Result<Opti
                 && e.epoch == epoch
             {
                 let ended_at = event.effective_at;
-                return Ok(Some(Tombstone { v: VERSION, device, epoch, contract: e.contract, ended_at, why: e.why }));
+                return Ok(Some(Tombstone {
+                    v: VERSION,
+                    device,
+                    epoch,
+                    contract: e.contract,
+                    ended_at,
+                    why: e.why,
+                }));
             }
         }
     }
@@ -354,7 +369,12 @@ pub async fn tombstone(app: &App, device: DeviceId, epoch: Epoch) -> Result<Opti
 ///
 /// # Errors
 /// When the receipt is not believed, or the lease has not ended.
-pub async fn record_erasure(app: &App, device: DeviceId, receipt: SignedReceipt, by: &By) -> Result<(), Problem> {
+pub async fn record_erasure(
+    app: &App,
+    device: DeviceId,
+    receipt: SignedReceipt,
+    by: &By,
+) -> Result<(), Problem> {
     let state = app.executor.load::<Device>(&device).await?.state;
     let lease = state.lease().ok_or(DeviceRefusal::NotLeased)?;
     let believed = receipt.verify(&lease.granted.device_key, device);
@@ -363,7 +383,8 @@ pub async fn record_erasure(app: &App, device: DeviceId, receipt: SignedReceipt,
     if tombstone.digest() != believed.tombstone {
         return Err(DeviceRefusal::BadReceipt("it names another tombstone".into()).into());
     }
-    let done = app.executor.execute::<Device>(&device, DeviceCommand::RecordErasure { device, receipt }, by).await?;
+    let done =
+        app.executor.execute::<Device>(&device, DeviceCommand::RecordErasure { device, receipt }, by).await?;
     app.private.destroy_secrets(device, believed.epoch).await?;
     app.catch_up(done.position).await;
     Ok(())

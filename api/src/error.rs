@@ -32,7 +32,12 @@ pub struct Problem {
 impl Problem {
     /// A problem of a stable kind (its `type` is `/problems/<kind>`), what was wrong, and what to do about it.
     #[must_use]
-    pub fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>, action: &'static str) -> Self {
+    pub fn new(
+        status: StatusCode,
+        kind: &'static str,
+        detail: impl Into<String>,
+        action: &'static str,
+    ) -> Self {
         Self { status, kind, detail: detail.into(), action, more: Map::new(), retry_after_s: None }
     }
 
@@ -72,7 +77,12 @@ impl Problem {
     /// 422: the request can be read but not meant.
     #[must_use]
     pub fn invalid(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-request", detail, "correct the request and send it again")
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "invalid-request",
+            detail,
+            "correct the request and send it again",
+        )
     }
 
     /// 400: the request cannot be read.
@@ -100,14 +110,20 @@ impl Problem {
     pub fn internal(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(error = %cause, "request failed inside");
         let detail = "the server could not do this; nothing is half-done";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail, "try again; report the request id if it stays")
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            detail,
+            "try again; report the request id if it stays",
+        )
     }
 
     /// 503: too busy right now.
     #[must_use]
     pub fn overloaded() -> Self {
         let action = "send the same request again after Retry-After";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "the server has too much to do", action).retry_after(1)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "the server has too much to do", action)
+            .retry_after(1)
     }
 }
 
@@ -246,9 +262,11 @@ impl From<OrderRefusal> for Problem {
     fn from(refusal: OrderRefusal) -> Self {
         let (status, kind, action) = match refusal {
             OrderRefusal::Unknown => return Self::not_found("order"),
-            OrderRefusal::Different => {
-                (CONFLICT, "order-differs", "an order id stands for one payment: send the first contents, or another id")
-            }
+            OrderRefusal::Different => (
+                CONFLICT,
+                "order-differs",
+                "an order id stands for one payment: send the first contents, or another id",
+            ),
             OrderRefusal::NothingPaid => (INVALID, "nothing-paid", "send the amount that was received"),
             OrderRefusal::Decided => (CONFLICT, "order-decided", "read the order to see what became of it"),
         };
@@ -261,26 +279,38 @@ impl From<ContractRefusal> for Problem {
         let again = "read the contract to see where it stands";
         let (status, kind, action) = match &refusal {
             ContractRefusal::Unknown => return Self::not_found("contract"),
-            ContractRefusal::AlreadyLet | ContractRefusal::Let => (CONFLICT, "already-let", "choose another device"),
+            ContractRefusal::AlreadyLet | ContractRefusal::Let => {
+                (CONFLICT, "already-let", "choose another device")
+            }
             ContractRefusal::LeaseEnded => (CONFLICT, "lease-ended", "choose another device"),
             ContractRefusal::Over => (CONFLICT, "rental-over", "rent the device again"),
             ContractRefusal::StillRunning { .. } => (CONFLICT, "still-running", again),
-            ContractRefusal::TermOutOfRange { .. } => (INVALID, "term-out-of-range", "ask for a term within the limits"),
+            ContractRefusal::TermOutOfRange { .. } => {
+                (INVALID, "term-out-of-range", "ask for a term within the limits")
+            }
             ContractRefusal::WrongAmount { .. } => (INVALID, "wrong-amount", "pay the price"),
             ContractRefusal::WrongAsset { .. } => (INVALID, "wrong-asset", "pay in the offer's asset"),
             ContractRefusal::PriceOutOfRange => (INVALID, "price-out-of-range", "ask for a shorter term"),
-            ContractRefusal::PolicyInvalid => (INVALID, "policy-invalid", "an operator must correct the configuration"),
+            ContractRefusal::PolicyInvalid => {
+                (INVALID, "policy-invalid", "an operator must correct the configuration")
+            }
             ContractRefusal::ExtensionPending(_) => {
                 (CONFLICT, "extension-pending", "pay the pending extension or wait until it lapses")
             }
-            ContractRefusal::ExtensionUnknown => (CONFLICT, "extension-unknown", "request an extension first"),
+            ContractRefusal::ExtensionUnknown => {
+                (CONFLICT, "extension-unknown", "request an extension first")
+            }
             ContractRefusal::ExtensionLapsed => (CONFLICT, "extension-lapsed", "request another extension"),
             ContractRefusal::ExtensionPaid => (CONFLICT, "extension-paid", again),
             ContractRefusal::NotLapsedYet { .. } => (CONFLICT, "not-lapsed-yet", again),
-            ContractRefusal::NotOffered => (CONFLICT, "not-offered", "ask the owner to offer the device again"),
+            ContractRefusal::NotOffered => {
+                (CONFLICT, "not-offered", "ask the owner to offer the device again")
+            }
             ContractRefusal::QuoteExpired => (CONFLICT, "quote-expired", "ask for a new refund quote"),
             ContractRefusal::PayoutNotDue { .. } => (CONFLICT, "payout-not-due", again),
-            ContractRefusal::TooManySegments => (CONFLICT, "too-many-segments", "rent the device again when it is over"),
+            ContractRefusal::TooManySegments => {
+                (CONFLICT, "too-many-segments", "rent the device again when it is over")
+            }
         };
         Self::new(status, kind, refusal.to_string(), action)
     }
@@ -316,11 +346,15 @@ impl From<SettlementRefusal> for Problem {
         let (status, kind, action) = match &refusal {
             SettlementRefusal::Unknown => return Self::not_found("settlement"),
             SettlementRefusal::Different => (CONFLICT, "settlement-differs", read),
-            SettlementRefusal::UnderWay(_) => (CONFLICT, "settlement-under-way", "report how the attempt went first"),
+            SettlementRefusal::UnderWay(_) => {
+                (CONFLICT, "settlement-under-way", "report how the attempt went first")
+            }
             SettlementRefusal::WrongAttempt(_) => (CONFLICT, "wrong-attempt", read),
             SettlementRefusal::NotNow(_) => (CONFLICT, "settlement-state", read),
             SettlementRefusal::Text(_) => (INVALID, "invalid-request", "correct the text"),
-            SettlementRefusal::WrongAsset => (INVALID, "wrong-asset", "report the movement in the asset that is due"),
+            SettlementRefusal::WrongAsset => {
+                (INVALID, "wrong-asset", "report the movement in the asset that is due")
+            }
         };
         Self::new(status, kind, refusal.to_string(), action)
     }

@@ -241,7 +241,8 @@ impl Executor {
             effective_at: A::effective_at(event).unwrap_or_else(|| self.clock.time()),
             meta: by.meta(),
         });
-        let append = Append { stream: stream.clone(), expected: Expected::from(revision), events: events.collect() };
+        let append =
+            Append { stream: stream.clone(), expected: Expected::from(revision), events: events.collect() };
         for _ in 0..MAX_REPEATS {
             match self.log.append(append.clone()).await {
                 Err(AppendError::OutcomeUnknown) => {
@@ -254,7 +255,11 @@ impl Executor {
     }
 
     /// Folds in what was appended since `loaded`.
-    async fn refresh<A: Aggregate>(&self, stream: &StreamName, loaded: Loaded<A>) -> Result<Loaded<A>, ExecutorError> {
+    async fn refresh<A: Aggregate>(
+        &self,
+        stream: &StreamName,
+        loaded: Loaded<A>,
+    ) -> Result<Loaded<A>, ExecutorError> {
         let Loaded { mut state, mut revision } = loaded;
         let before = revision;
         loop {
@@ -276,7 +281,9 @@ impl Executor {
 
     fn cached<A: Aggregate>(&self, stream: &StreamName) -> Loaded<A> {
         let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        let hit = cache.get(stream).and_then(|(revision, state)| Some((*revision, state.downcast_ref::<A>()?.clone())));
+        let hit = cache
+            .get(stream)
+            .and_then(|(revision, state)| Some((*revision, state.downcast_ref::<A>()?.clone())));
         hit.map_or_else(
             || Loaded { state: A::default(), revision: None },
             |(revision, state)| Loaded { state, revision: Some(revision) },

@@ -56,8 +56,10 @@ impl Keys {
         let root = fs::read_to_string(dir.join("root.pub")).context("keys/root.pub cannot be read")?;
         let root: PublicKey = root.trim().parse().context("keys/root.pub is damaged")?;
         let certificate = fs::read(dir.join("online.cert")).context("keys/online.cert cannot be read")?;
-        let certificate: Signed = serde_json::from_slice(&certificate).context("keys/online.cert is damaged")?;
-        let certified = certificate.certified_by(&root).context("keys/online.cert is not signed by keys/root.pub")?;
+        let certificate: Signed =
+            serde_json::from_slice(&certificate).context("keys/online.cert is damaged")?;
+        let certified =
+            certificate.certified_by(&root).context("keys/online.cert is not signed by keys/root.pub")?;
         ensure!(certified.key.0 == online.verifying_key().to_bytes(), "keys/online.cert is for another key");
         Ok(Self { root, online, certificate, vault: ChaCha20Poly1305::new(&vault.into()) })
     }
@@ -114,16 +116,23 @@ impl Keys {
     /// # Errors
     /// When it was sealed with another key or context, or is damaged.
     pub fn unseal(&self, context: &str, sealed: &[u8]) -> anyhow::Result<Vec<u8>> {
-        let Some((nonce, sealed)) = sealed.split_first_chunk::<12>() else { bail!("a sealed secret is too short") };
+        let Some((nonce, sealed)) = sealed.split_first_chunk::<12>() else {
+            bail!("a sealed secret is too short")
+        };
         let payload = chacha20poly1305::aead::Payload { msg: sealed, aad: context.as_bytes() };
         let opened = self.vault.decrypt(&(*nonce).into(), payload);
-        opened.map_err(|_| anyhow::anyhow!("a sealed secret does not open with keys/vault.key; restore the key that sealed it"))
+        opened.map_err(|_| {
+            anyhow::anyhow!(
+                "a sealed secret does not open with keys/vault.key; restore the key that sealed it"
+            )
+        })
     }
 }
 
 fn read_key(path: &Path) -> anyhow::Result<[u8; 32]> {
     let name = path.display();
-    let text = fs::read_to_string(path).with_context(|| format!("{name} cannot be read; restore it from a backup"))?;
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("{name} cannot be read; restore it from a backup"))?;
     let bytes = URL_SAFE_NO_PAD.decode(text.trim()).ok().and_then(|b| b.try_into().ok());
     bytes.with_context(|| format!("{name} is damaged; restore it from a backup"))
 }

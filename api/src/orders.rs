@@ -30,6 +30,8 @@ use crate::{
 
 /// How long a marketplace waits for the decision.
 const PATIENCE: Duration = Duration::from_secs(8);
+/// How many leases back an order's contract is looked for: an undecided order holds the steward up, so few can pass.
+const EPOCHS_BACK: usize = 8;
 /// How often the order is looked at without a hint.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
@@ -61,12 +63,14 @@ pub async fn receive(
 ) -> Result<Received, Problem> {
     let account = app.executor.load::<Account>(&renter).await?.state;
     if !account.may(Role::Renter) {
-        let (detail, action) = ("the renter has no account with the role renter", "open one with POST /v1/accounts first");
+        let (detail, action) =
+            ("the renter has no account with the role renter", "open one with POST /v1/accounts first");
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "renter-unknown", detail, action));
     }
     let command = OrderCommand::Receive { order: order.clone(), item, renter, paid };
     let done = app.executor.execute::<Order>(&order, command, by).await?;
-    let received = done.state.received().cloned().ok_or_else(|| Problem::internal(&"a received order is empty"))?;
+    let received =
+        done.state.received().cloned().ok_or_else(|| Problem::internal(&"a received order is empty"))?;
     let fate = decided(app, &order).await?;
     Ok(Received { order: received, fate, new: done.position.is_some(), position: done.position })
 }
@@ -127,8 +131,10 @@ async fn start(
     by: &By,
 ) -> Result<Honoured, ExecutorError> {
     let state = app.executor.load::<Device>(&device).await?.state;
-    if let Some(lease) = state.lease() {
-        let contract = ContractId::of(device, lease.granted.epoch);
+    // A crash may have come between the contract's start and the order's acceptance; by now the lease may be over.
+    let latest = state.lease().map_or(0, |lease| lease.granted.epoch);
+    for epoch in (1..=latest).rev().take(EPOCHS_BACK) {
+        let contract = ContractId::of(device, epoch);
         let rental = app.executor.load::<Contract>(&contract).await?.state.rental().cloned();
         if let Some(rental) = rental.filter(|rental| rental.started.order == received.order) {
             return Ok(Ok((contract, rental)));
@@ -141,10 +147,16 @@ async fn start(
     let contract = ContractId::of(device, rentable.epoch);
     let (order, renter, paid) = (received.order.clone(), received.renter, received.paid);
     let policy = app.config.policy.clone();
-    run(app, contract, ContractCommand::Start { device, rentable, order, renter, paid, term_s, policy }, by).await
+    run(app, contract, ContractCommand::Start { device, rentable, order, renter, paid, term_s, policy }, by)
+        .await
 }
 
-async fn run(app: &App, contract: ContractId, command: ContractCommand, by: &By) -> Result<Honoured, ExecutorError> {
+async fn run(
+    app: &App,
+    contract: ContractId,
+    command: ContractCommand,
+    by: &By,
+) -> Result<Honoured, ExecutorError> {
     match app.executor.execute::<Contract>(&contract, command, by).await {
         Ok(done) => {
             let rental = done.state.rental().cloned().ok_or(RejectReason::ContractUnknown);

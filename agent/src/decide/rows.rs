@@ -3,7 +3,7 @@
 use domain::{id::Epoch, time::Time};
 
 use super::{Conflict, Decision, ERASE_BOOTS_MAX, Label, Local, Next, Row, State, Step, epoch_of};
-use crate::heard::{Heard, Said, Warrant, Word};
+use crate::heard::{Demand, Heard, Said, Warrant, Word};
 
 pub(super) fn apply(local: &Local, heard: &Heard, floor: Time) -> Decision {
     let word = match heard {
@@ -25,6 +25,7 @@ pub(super) fn apply(local: &Local, heard: &Heard, floor: Time) -> Decision {
         State::Erasing { warrant, .. } => Decision::of(Row::E1, Step::Erase(warrant.clone())),
         State::Erased { epoch } => erased(*epoch, word),
         State::Quarantined { epoch } => seal(Row::Q1).conflict(Conflict::EraseFailed(*epoch)),
+        State::Forsaken { demand, finished } => forsaken(*demand, *finished, word),
         State::Unknown => match local.label {
             Label::Epoch(epoch) => unknown(local, epoch, word),
             Label::Unreadable => seal(Row::U3).conflict(Conflict::Label),
@@ -188,6 +189,16 @@ fn unknown(local: &Local, epoch: Epoch, word: Option<&Word>) -> Decision {
             Some(warrant) => Decision::erase(Row::U2, warrant),
             None => seal(Row::U3).conflict(Conflict::Verdict),
         },
+    }
+}
+
+/// F: the owner erased a running lease; a receipt must wait for the tombstone.
+fn forsaken(demand: Demand, finished: bool, word: Option<&Word>) -> Decision {
+    let conflict = Conflict::Forsaken(demand.epoch());
+    match word.and_then(|word| word.tombstone(demand.epoch())) {
+        None if finished => wait(Row::F3).conflict(conflict),
+        None => Decision::of(Row::F1, Step::Forsake(demand)).conflict(conflict),
+        Some(warrant) => Decision::erase(Row::F2, warrant),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     decide::{Decision, Next, Step, decide},
     erase::{self, EraseError},
     hardware,
-    heard::{Heard, Warrant, Why},
+    heard::{Demand, Heard, Warrant, Why},
     record::Held,
     server::Silent,
     volume::Owner,
@@ -34,7 +34,7 @@ impl Agent {
                 Step::Again => continue,
                 Step::Wait => Turn::Settled,
                 Step::Seal => {
-                    self.stop();
+                    self.stop("sealed: the workload is stopped, the data are kept");
                     Turn::Settled
                 }
                 Step::Register => self.register().await,
@@ -43,6 +43,8 @@ impl Agent {
                 Step::Resume(epoch) => self.resume(epoch, heard).await,
                 Step::Erase(warrant) if self.erase(&warrant) => continue,
                 Step::Erase(_) => Turn::Failed(None),
+                Step::Forsake(demand) if self.forsake(demand) => continue,
+                Step::Forsake(_) => Turn::Failed(None),
                 Step::SendReceipt => self.send_receipt().await,
             };
             return turn;
@@ -139,15 +141,15 @@ impl Agent {
         }
     }
 
-    fn stop(&mut self) {
+    fn stop(&mut self, why: &str) {
         if let Some(epoch) = self.running.take() {
-            warn!(device = %self.shown_device(), epoch, "sealed: the workload is stopped, the data are kept");
+            warn!(device = %self.shown_device(), epoch, "{why}");
         }
     }
 
     /// Goes on erasing; the record is `Erasing` already.
     fn erase(&mut self, warrant: &Warrant) -> bool {
-        self.stop();
+        self.stop("the workload is stopped to be erased");
         let (epoch, floor) = (warrant.epoch(), self.now());
         let (store, volume, key) = (&self.store, &self.volume, &self.key);
         let erased = erase::run(&mut self.record, warrant, volume, key, floor, |record| store.save(record));
@@ -166,6 +168,19 @@ impl Agent {
                     }
                     EraseError::Volume(_) | EraseError::Missing(_) | EraseError::NotIntended(_) => false,
                 }
+            }
+        }
+    }
+
+    fn forsake(&mut self, demand: Demand) -> bool {
+        self.stop("the workload is stopped to be erased");
+        let (epoch, store, volume) = (demand.epoch(), &self.store, &self.volume);
+        match erase::forsake(&mut self.record, demand, volume, |record| store.save(record)) {
+            Ok(()) => self.save(),
+            Err(error) => {
+                error!(device = %self.shown_device(), epoch, %error, "not erased");
+                self.impaired |= matches!(error, EraseError::Record(_));
+                false
             }
         }
     }

@@ -17,7 +17,7 @@ use crate::{
     config::{Config, VolumeConfig},
     decide::{Conflict, Label, Local, Next, Row, State},
     dice,
-    heard::{Said, Word},
+    heard::{Demand, Said, Word},
     identity,
     record::{Held, Loaded, Record, Store},
     server::{Server, Silent},
@@ -119,6 +119,13 @@ impl Agent {
         }
         (self.record, self.readable) = (before, readable);
         false
+    }
+
+    /// Makes the owner's demand durable.
+    pub(super) fn forsaken(&mut self, demand: Demand) -> bool {
+        self.record.forsake(demand, self.volume.label());
+        self.readable = true;
+        self.save()
     }
 
     /// Writes the record; a failure is remembered as impairment.
@@ -265,7 +272,7 @@ impl Agent {
             Held::Idle { .. } => ReportedState::Idle,
             Held::Preparing { .. } => ReportedState::Preparing,
             Held::Leased { .. } => ReportedState::Leased,
-            Held::Erasing { .. } | Held::Quarantined { .. } => ReportedState::Erasing,
+            Held::Erasing { .. } | Held::Quarantined { .. } | Held::Forsaken { .. } => ReportedState::Erasing,
             Held::Erased { .. } => ReportedState::Erased,
         };
         let conflict = self.conflict.map(|conflict| conflict.to_string());

@@ -2,15 +2,32 @@
 
 use std::collections::BTreeSet;
 
-use agent::decide::{Label, Local, Next, State, Step, decide};
-use domain::time::Time;
+use agent::{
+    decide::{Label, Local, Next, State, Step, decide},
+    record::{Held, Record},
+};
+use domain::{
+    time::Time,
+    wire::{EraseStep, StepResult},
+};
 use serde::Deserialize;
 
 use crate::kit::signer::Signer;
 
 const EPOCH: u32 = 5;
-const STATES: [&str; 9] =
-    ["blank", "idle", "preparing", "leased", "erasing", "erased", "quarantined", "unknown", "unlabelled"];
+const STATES: [&str; 11] = [
+    "forsaking",
+    "forsaken",
+    "blank",
+    "idle",
+    "preparing",
+    "leased",
+    "erasing",
+    "erased",
+    "quarantined",
+    "unknown",
+    "unlabelled",
+];
 const VERDICTS: [&str; 15] = [
     "silence", "run 4", "run 5", "run 6", "hold 4", "hold 5", "hold 6", "end 4", "end 5", "end 6",
     "vacant 4", "vacant 5", "vacant 6", "stranger", "moved",
@@ -83,6 +100,13 @@ impl Case {
             "erasing" => State::Erasing { warrant: signer.warrant(EPOCH), boots: self.boots },
             "erased" => State::Erased { epoch: EPOCH },
             "quarantined" => State::Quarantined { epoch: EPOCH },
+            "forsaking" | "forsaken" => {
+                let mut record = Record::fresh("http://127.0.0.1", None);
+                let step = EraseStep { step: String::new(), result: StepResult::Done, detail: String::new() };
+                let done = if self.local == "forsaken" { vec![step; 5] } else { vec![step; 4] };
+                record.held = Held::Forsaken { epoch: EPOCH, prepared: true, done };
+                record.state().unwrap()
+            }
             "unknown" | "unlabelled" => State::Unknown,
             other => panic!("local = {other}"),
         }
@@ -173,7 +197,7 @@ fn every_state_has_a_row_for_everything_that_can_be_heard() {
 #[test]
 fn every_row_of_the_function_is_in_the_table() {
     let rows: BTreeSet<_> = table().into_iter().map(|case| case.row).collect();
-    let known = "B1 B2 B3 B4 B5 E1 I1 I2 I3 I4 I5 I6 I7 I8 L1 L2 L3 L4 L5 L6 L7 L8 L9 P1 P2 P3 P4 Q1 R1 R2 R3 R4 R5 \
+    let known = "B1 B2 B3 B4 B5 E1 F1 F2 F3 I1 I2 I3 I4 I5 I6 I7 I8 L1 L2 L3 L4 L5 L6 L7 L8 L9 P1 P2 P3 P4 Q1 R1 R2 R3 R4 R5 \
                  U1 U2 U3 U4 X1 X2";
     assert_eq!(rows.iter().map(String::as_str).collect::<Vec<_>>(), known.split(' ').collect::<Vec<_>>());
 }

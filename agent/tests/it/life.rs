@@ -22,7 +22,7 @@ async fn a_lease_runs_survives_a_reboot_ends_and_the_next_one_starts_empty() {
     fs::write(device.letter(), "hello").unwrap();
 
     device.restart();
-    server.until_polled(3).await;
+    server.until_polled(2).await;
     server.until_running(1).await;
     assert_eq!(fs::read_to_string(device.letter()).unwrap(), "hello");
 
@@ -169,6 +169,41 @@ async fn a_volume_that_was_taken_away_is_not_called_erased() {
     server.until_running(2).await;
     assert_eq!(server.world().receipts.len(), 1);
     assert!(!device.letter().exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_who_erases_a_running_lease_is_named_in_its_receipt() {
+    let server = FakeServer::start(1).await;
+    let mut device = Device::new(&server);
+    assert!(!device.run(&["erase", "--i-am-the-owner"]).status.success(), "nothing is held yet");
+    device.start();
+    server.until_running(1).await;
+    fs::write(device.letter(), "hello").unwrap();
+    assert!(!device.run(&["erase", "--i-am-the-owner"]).status.success(), "the agent runs");
+    device.terminate();
+    assert!(!device.run(&["erase"]).status.success() && device.letter().exists(), "it was not confirmed");
+    let erased = device.run(&["erase", "--i-am-the-owner"]);
+    assert!(erased.status.success(), "{erased:?}");
+    assert!(!device.letter().exists());
+    assert_eq!(device.status()["state"], "forsaken");
+
+    device.start();
+    server
+        .until("the server is told", |world| {
+            world
+                .polls
+                .last()
+                .is_some_and(|p| p.reported.conflict.as_ref().is_some_and(|c| c.contains("owner erased")))
+        })
+        .await;
+    assert!(server.world().receipts.is_empty());
+    server.end();
+    server.until_running(2).await;
+    let steps = server.world().receipts[0].steps.clone();
+    assert_eq!(steps[0].step, "owner's demand");
+    assert_eq!((steps[2].step.as_str(), steps[2].result), ("remove files", StepResult::Done));
+    assert_eq!((steps[7].step.as_str(), steps[7].result), ("remove files", StepResult::NothingThere));
+    assert_eq!(steps.len(), 11);
 }
 
 #[tokio::test(flavor = "multi_thread")]

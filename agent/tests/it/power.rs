@@ -8,11 +8,11 @@ use crate::kit::{
 };
 
 /// Enough files for erasing to take a while.
-const FILES: usize = 1_500;
+const MANY: usize = 600;
 
-/// Fills the volume of the running lease.
-fn fill(device: &Device) {
-    for n in 0..FILES {
+/// Puts files on the volume of the running lease.
+fn fill(device: &Device, files: usize) {
+    for n in 0..files {
         let directory = device.data().join(format!("d{}", n % 30));
         fs::create_dir_all(&directory).unwrap();
         fs::write(directory.join(format!("f{n}")), "hello").unwrap();
@@ -46,7 +46,7 @@ async fn killed_at(moment: Moment, count: usize) {
         }
     });
     server.until_running(1).await;
-    fill(&device);
+    fill(&device, 30);
     server.end();
     server.until_running(2).await;
     assert!(agent.starts() >= 2, "{moment:?} {count} came");
@@ -85,7 +85,7 @@ async fn power_lost_at_some_millisecond_of_erasing_and_starting_again() {
         let device = Device::new(&server);
         let agent = device.supervise();
         server.until_running(1).await;
-        fill(&device);
+        fill(&device, MANY);
         server.end();
         tokio::time::sleep(Duration::from_millis(delay_ms)).await;
         agent.killer().kill();
@@ -104,7 +104,7 @@ async fn power_that_fails_again_and_again() {
         while !device.data().is_dir() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        fill(&device);
+        fill(&device, MANY);
         server.end();
         server.until_running(2).await;
     };

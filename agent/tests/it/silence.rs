@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::kit::{
     agent::Device,
-    server::{FakeServer, Lease, Mood, World},
+    server::{FakeServer, Mood, World},
     signer::Signer,
 };
 
@@ -22,7 +22,6 @@ fn moods(server: &FakeServer) -> Vec<(&'static str, Mood)> {
         let server = server.clone();
         Mood::Forge(Arc::new(move |poll: &PollRequest| forgery(&server.world(), poll)))
     };
-    let end = |world: &World| Verdict::End { tombstone: world.signer.tombstone(2) };
     let mut moods = vec![
         ("500", Mood::Status(500)),
         ("401", Mood::Status(401)),
@@ -120,14 +119,24 @@ fn moods(server: &FakeServer) -> Vec<(&'static str, Mood)> {
     let old: Vec<_> = server.world().answers.clone();
     assert!(old.iter().any(|answer| answer.contains("tombstone")), "an end is among the recorded answers");
     moods.extend(old.into_iter().map(|answer| ("a replayed answer", Mood::Body(answer.into_bytes()))));
-    let world = server.world();
-    assert!(matches!(end(&world), Verdict::End { .. }) && world.lease == Lease::Running(2));
-    drop(world);
     moods
 }
 
+/// How many devices share the moods; each starts once for every mood of its own.
+const DEVICES: usize = 8;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_answer_but_a_fresh_tombstone_of_the_lease_erases_it() {
+    let mut devices = tokio::task::JoinSet::new();
+    for share in 0..DEVICES {
+        devices.spawn(endures(share));
+    }
+    while let Some(ended) = devices.join_next().await {
+        ended.unwrap();
+    }
+}
+
+async fn endures(share: usize) {
     let server = FakeServer::start(1).await;
     let mut device = Device::new(&server);
     device.start();
@@ -136,7 +145,7 @@ async fn no_answer_but_a_fresh_tombstone_of_the_lease_erases_it() {
     server.until_running(2).await;
     fs::write(device.letter(), "hello").unwrap();
 
-    for (name, mood) in moods(&server) {
+    for (name, mood) in moods(&server).into_iter().skip(share).step_by(DEVICES) {
         server.world().mood = mood;
         device.restart();
         server.until_polled(2).await;
@@ -191,6 +200,36 @@ async fn an_unreadable_record_with_a_label_is_sealed_and_rebuilt_by_the_servers_
     assert_eq!(fs::read_to_string(device.letter()).unwrap(), "hello");
     assert_eq!(device.status()["state"], "leased");
     assert_eq!(server.world().registrations, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_label_that_cannot_be_read_seals_the_volume_whatever_is_heard() {
+    let server = FakeServer::start(1).await;
+    let mut device = Device::new(&server);
+    device.start();
+    server.until_running(1).await;
+    fs::write(device.letter(), "hello").unwrap();
+    device.kill();
+    fs::remove_file(device.record()).unwrap();
+    fs::write(device.volume().join(".berth-lease"), "scribble").unwrap();
+    server.end();
+    device.start();
+    server.until_polled(2).await;
+    let last = server.world().polls.last().unwrap().reported.clone();
+    assert_eq!((last.state, last.running), (ReportedState::Unknown, false));
+    assert!(last.conflict.is_some() && device.letter().exists() && server.world().receipts.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreadable_record_without_a_label_registers_again_and_is_kept_aside() {
+    let server = FakeServer::start(1).await;
+    let mut device = Device::new(&server);
+    fs::create_dir_all(device.record().parent().unwrap()).unwrap();
+    fs::write(device.record(), "scribble").unwrap();
+    device.start();
+    server.until_running(1).await;
+    assert_eq!(server.world().polls[0].reported.state, ReportedState::Unknown);
+    assert_eq!(fs::read_to_string(device.record().with_extension("unreadable")).unwrap(), "scribble");
 }
 
 #[tokio::test(flavor = "multi_thread")]

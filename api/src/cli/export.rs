@@ -47,15 +47,27 @@ impl Export {
         let mut out = BufWriter::new(std::io::stdout().lock());
         let written = write(&log, format, after, &mut out).await.and_then(|()| Ok(out.flush()?));
         match written {
-            Err(e) if e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe) => Ok(()),
+            Err(e)
+                if e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe) =>
+            {
+                Ok(())
+            }
             other => other,
         }
     }
 }
 
-async fn write(log: &dyn EventLog, format: Format, after: Option<Position>, out: &mut impl Write) -> anyhow::Result<()> {
+async fn write(
+    log: &dyn EventLog,
+    format: Format,
+    after: Option<Position>,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
     if format == Format::Csv {
-        writeln!(out, "position,stream,revision,id,type,schema,recorded_at,effective_at,actor,command_id,payload")?;
+        writeln!(
+            out,
+            "position,stream,revision,id,type,schema,recorded_at,effective_at,actor,command_id,payload"
+        )?;
     }
     let mut from = after.map_or(0, |after| after + 1);
     loop {
@@ -74,7 +86,8 @@ async fn write(log: &dyn EventLog, format: Format, after: Option<Position>, out:
 
 fn payload(recorded: &Recorded) -> anyhow::Result<Box<RawValue>> {
     let text = String::from_utf8(recorded.event.payload.clone()).context("a payload is not text")?;
-    RawValue::from_string(text).with_context(|| format!("the payload at position {} is not JSON", recorded.position))
+    RawValue::from_string(text)
+        .with_context(|| format!("the payload at position {} is not JSON", recorded.position))
 }
 
 fn recorded_at(recorded: &Recorded) -> String {
@@ -148,5 +161,7 @@ fn csv(recorded: &Recorded) -> anyhow::Result<String> {
     let (position, stream, revision) = (recorded.position, &recorded.stream, recorded.revision);
     let (id, kind, schema, effective_at) = (event.id, &event.kind, event.schema, event.effective_at);
     let (at, actor, command) = (recorded_at(recorded), &meta.actor, meta.command_id);
-    Ok(format!("{position},{stream},{revision},{id},{kind},{schema},{at},{effective_at},{actor},{command},\"{payload}\""))
+    Ok(format!(
+        "{position},{stream},{revision},{id},{kind},{schema},{at},{effective_at},{actor},{command},\"{payload}\""
+    ))
 }

@@ -7,6 +7,8 @@ mod replay;
 mod serve;
 mod show;
 
+pub use show::layout;
+
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory, Parser, Subcommand};

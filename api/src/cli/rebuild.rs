@@ -28,7 +28,11 @@ impl Rebuild {
         let started = std::time::Instant::now();
         let done = rebuild::rebuild(&log, &data.views(), names, bar()).await?;
         let events = log.head().await?.map_or(0, |head| head + 1);
-        println!("rebuilt {} from {events} events in {:.1} s", done.join(", "), started.elapsed().as_secs_f64());
+        println!(
+            "rebuilt {} from {events} events in {:.1} s",
+            done.join(", "),
+            started.elapsed().as_secs_f64()
+        );
         Ok(())
     }
 }

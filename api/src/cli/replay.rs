@@ -40,7 +40,9 @@ impl std::str::FromStr for AsOf {
     fn from_str(text: &str) -> Result<Self, String> {
         let position = text.parse().ok().map(Self::Position);
         let time = || text.parse().ok().map(Self::Time);
-        position.or_else(time).ok_or_else(|| format!("{text:?} is neither a position nor a time like 2026-11-22T09:00:00Z"))
+        position
+            .or_else(time)
+            .ok_or_else(|| format!("{text:?} is neither a position nor a time like 2026-11-22T09:00:00Z"))
     }
 }
 
@@ -67,7 +69,10 @@ impl Replay {
                 Some(stream) => log.read_stream(stream, from, MAX_PAGE).await?,
                 None => log.read_all(from, MAX_PAGE).await?,
             };
-            ensure!(from > 0 || !page.is_empty() || stream.is_none(), "there is no such contract in this ledger");
+            ensure!(
+                from > 0 || !page.is_empty() || stream.is_none(),
+                "there is no such contract in this ledger"
+            );
             let Some(last) = page.last() else { return Ok(()) };
             from = if stream.is_some() { last.revision } else { last.position } + 1;
             for recorded in &page {
@@ -94,6 +99,7 @@ fn human(recorded: &Recorded) -> anyhow::Result<String> {
     let event = &recorded.event;
     let payload: &RawValue = serde_json::from_slice(&event.payload).context("a payload is not JSON")?;
     let at = event.recorded_at.format("%Y-%m-%dT%H:%M:%SZ");
-    let (position, stream, kind, actor) = (recorded.position, &recorded.stream, &event.kind, &event.meta.actor);
+    let (position, stream, kind, actor) =
+        (recorded.position, &recorded.stream, &event.kind, &event.meta.actor);
     Ok(format!("{position:>8}  {at}  {stream}  {kind}  by {actor}  {payload}"))
 }

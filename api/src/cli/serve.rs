@@ -32,7 +32,8 @@ impl Serve {
         let data = DataDir::open(&common.data)?;
         let app = App::open(&data, config, Clock::System, rebuild::bar()).await?;
         let listener = TcpListener::bind(&listen).await;
-        let listener = listener.with_context(|| format!("cannot listen on {listen}; choose another with --listen"))?;
+        let listener =
+            listener.with_context(|| format!("cannot listen on {listen}; choose another with --listen"))?;
         let set_up = accounts::offer_set_up(&app).await?;
         let server = Server::start(app, listener, true).await?;
         let address = server.address;

@@ -25,7 +25,8 @@ pub fn layout(headings: &[&str], rows: &[Vec<String>]) -> String {
     };
     let widths: Vec<_> = (0..headings.len()).map(width).collect();
     let line = |cells: Vec<&str>| {
-        let padded: Vec<_> = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let padded: Vec<_> =
+            cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         format!("{}\n", padded.join("  ").trim_end())
     };
     let rule: Vec<_> = widths.iter().map(|width| "-".repeat(*width)).collect();
@@ -40,7 +41,8 @@ pub fn layout(headings: &[&str], rows: &[Vec<String>]) -> String {
 /// Prints the effective configuration with its sources.
 pub fn configuration(common: &Common) -> anyhow::Result<()> {
     let values = common.load(&[])?.values;
-    let rows: Vec<_> = values.into_iter().map(|(name, value, source)| vec![name, value, source.to_string()]).collect();
+    let rows: Vec<_> =
+        values.into_iter().map(|(name, value, source)| vec![name, value, source.to_string()]).collect();
     table(common.json, &["setting", "value", "source"], &rows);
     Ok(())
 }

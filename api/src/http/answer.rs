@@ -38,7 +38,13 @@ pub struct Answer<T> {
 impl<T> Answer<T> {
     /// 200 with a body.
     pub fn ok(body: T) -> Self {
-        Self { status: StatusCode::OK, body: Some(body), revision: None, position: None, headers: HeaderMap::new() }
+        Self {
+            status: StatusCode::OK,
+            body: Some(body),
+            revision: None,
+            position: None,
+            headers: HeaderMap::new(),
+        }
     }
 
     /// 201 with a body and where to find it.
@@ -117,7 +123,11 @@ impl IfMatch {
     /// 412 when they differ.
     pub fn check(self, actual: Option<Revision>) -> Result<(), Problem> {
         let same = self.0.is_none_or(|wanted| Some(wanted) == actual);
-        if same { Ok(()) } else { Err(crate::execute::ExecuteError::<domain::device::DeviceRefusal>::Stale { actual }.into()) }
+        if same {
+            Ok(())
+        } else {
+            Err(crate::execute::ExecuteError::<domain::device::DeviceRefusal>::Stale { actual }.into())
+        }
     }
 }
 
@@ -161,7 +171,11 @@ where
 
 /// The address of the next part of a list: the same question with another cursor.
 pub fn next_link(uri: &Uri, cursor: &str) -> String {
-    let kept = uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
+    let kept = uri
+        .query()
+        .unwrap_or_default()
+        .split('&')
+        .filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
     let query: Vec<_> = kept.map(str::to_owned).chain([format!("cursor={cursor}")]).collect();
     format!("<{}?{}>; rel=\"next\"", uri.path(), query.join("&"))
 }

@@ -106,9 +106,11 @@ fn bearer(headers: &HeaderMap) -> Result<Digest, Problem> {
     let value = headers.get(header::AUTHORIZATION);
     let value = value.ok_or_else(|| Problem::unauthenticated("there is no Authorization header"))?;
     let secret = value.to_str().ok().and_then(|value| value.split_once(' '));
-    let secret = secret.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, secret)| secret.trim());
+    let secret =
+        secret.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, secret)| secret.trim());
     let known_form = secret.filter(|secret| (1..=MAX_SECRET).contains(&secret.len()));
-    let secret = known_form.ok_or_else(|| Problem::unauthenticated("the Authorization header is not `Bearer <token>`"))?;
+    let secret = known_form
+        .ok_or_else(|| Problem::unauthenticated("the Authorization header is not `Bearer <token>`"))?;
     Ok(Digest::of(secret.as_bytes()))
 }
 
@@ -133,6 +135,14 @@ macro_rules! callers {
         $(#[$doc])*
         #[derive(Debug)]
         pub struct $name(pub Caller);
+
+        impl $name {
+            /// Whether one of these roles is let in.
+            #[must_use]
+            pub fn lets_in(roles: &[Role]) -> bool {
+                [$(Role::$role),+].iter().any(|role| roles.contains(role))
+            }
+        }
 
         impl Deref for $name {
             type Target = Caller;

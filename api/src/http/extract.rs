@@ -46,7 +46,12 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
         if !is_json {
             let detail = "the body must be JSON and Content-Type must say application/json";
             let action = "send `Content-Type: application/json`";
-            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail, action));
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported-media-type",
+                detail,
+                action,
+            ));
         }
         parse(&body).map(Self)
     }
@@ -99,8 +104,9 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let path = axum::extract::Path::from_request_parts(parts, state).await;
-        path.map(|axum::extract::Path(path)| Self(path))
-            .map_err(|e: PathRejection| Problem::malformed(format!("the path cannot be read: {}", short(&e.body_text()))))
+        path.map(|axum::extract::Path(path)| Self(path)).map_err(|e: PathRejection| {
+            Problem::malformed(format!("the path cannot be read: {}", short(&e.body_text())))
+        })
     }
 }
 
@@ -109,8 +115,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let query = axum::extract::Query::from_request_parts(parts, state).await;
-        query
-            .map(|axum::extract::Query(query)| Self(query))
-            .map_err(|e: QueryRejection| Problem::malformed(format!("the query cannot be read: {}", short(&e.body_text()))))
+        query.map(|axum::extract::Query(query)| Self(query)).map_err(|e: QueryRejection| {
+            Problem::malformed(format!("the query cannot be read: {}", short(&e.body_text())))
+        })
     }
 }

@@ -44,7 +44,8 @@ pub async fn frame(State(app): State<App>, mut request: Request, next: Next) -> 
     let known = request.headers().get(header::IF_NONE_MATCH).cloned();
     let private = request.headers().contains_key(header::AUTHORIZATION);
 
-    let span = tracing::info_span!("request", request_id = %id, %method, path, status = Empty, latency_ms = Empty);
+    let span =
+        tracing::info_span!("request", request_id = %id, %method, path, status = Empty, latency_ms = Empty);
     let begun = Instant::now();
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone());
     let answered = tokio::time::timeout(PATIENCE, answer).await;
@@ -81,7 +82,9 @@ fn timed_out() -> Problem {
 /// Whether the caller holds this very answer.
 fn is_known(known: &HeaderValue, response: &Response) -> bool {
     let tag = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok());
-    let (Some(tag), Ok(known), StatusCode::OK) = (tag, known.to_str(), response.status()) else { return false };
+    let (Some(tag), Ok(known), StatusCode::OK) = (tag, known.to_str(), response.status()) else {
+        return false;
+    };
     known.split(',').map(str::trim).any(|k| k == "*" || k.strip_prefix("W/").unwrap_or(k) == tag)
 }
 

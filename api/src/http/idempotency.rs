@@ -41,7 +41,8 @@ const MAX_ANSWER: usize = 1 << 20;
 /// Seconds after which a request without an answer counts as cut off; longer than any request may take.
 const CUT_OFF_S: Seconds = 120;
 /// Headers that are kept with an answer.
-const KEPT: [HeaderName; 5] = [header::CONTENT_TYPE, header::ETAG, header::LOCATION, header::RETRY_AFTER, POSITION];
+const KEPT: [HeaderName; 5] =
+    [header::CONTENT_TYPE, header::ETAG, header::LOCATION, header::RETRY_AFTER, POSITION];
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -69,7 +70,9 @@ async fn claimed(app: App, account: AccountId, request: Request, next: Next) -> 
     let key = key(request.headers())?;
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, MAX_BODY).await.map_err(|_| too_large())?;
-    let digest = Digest::of(&[parts.method.as_str().as_bytes(), b" ", parts.uri.to_string().as_bytes(), b"\n", &body].concat());
+    let digest = Digest::of(
+        &[parts.method.as_str().as_bytes(), b" ", parts.uri.to_string().as_bytes(), b"\n", &body].concat(),
+    );
     let now = app.clock.time();
     let stale_before = now.plus(-CUT_OFF_S).max(app.up_since);
     match app.private.begin_idempotent(account, &key, digest, now, stale_before).await? {
@@ -94,7 +97,8 @@ fn key(headers: &HeaderMap) -> Result<String, Problem> {
     let text = headers.get(KEY).and_then(|value| value.to_str().ok()).unwrap_or_default().trim();
     let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
     let ok = (1..=MAX_KEY).contains(&bare.len()) && bare.bytes().all(|b| b.is_ascii_graphic());
-    let unreadable = || Problem::malformed(format!("Idempotency-Key must be 1 to {MAX_KEY} visible ASCII characters"));
+    let unreadable =
+        || Problem::malformed(format!("Idempotency-Key must be 1 to {MAX_KEY} visible ASCII characters"));
     if ok { Ok(bare.to_owned()) } else { Err(unreadable()) }
 }
 
@@ -102,9 +106,14 @@ async fn keep(app: &App, account: AccountId, key: &str, answer: Response) -> Res
     let (parts, body) = answer.into_parts();
     let body = to_bytes(body, MAX_ANSWER).await.map_err(|e| Problem::internal(&e))?;
     let kept = (!parts.status.is_server_error()).then(|| {
-        let header = |name: &HeaderName| Some((name.to_string(), parts.headers.get(name)?.to_str().ok()?.to_owned()));
+        let header =
+            |name: &HeaderName| Some((name.to_string(), parts.headers.get(name)?.to_str().ok()?.to_owned()));
         let headers = KEPT.iter().filter_map(header).collect();
-        let kept = Kept { status: parts.status.as_u16(), headers, body: String::from_utf8_lossy(&body).into_owned() };
+        let kept = Kept {
+            status: parts.status.as_u16(),
+            headers,
+            body: String::from_utf8_lossy(&body).into_owned(),
+        };
         app.keys.seal(&context(account, key), &serde_json::to_vec(&kept).unwrap_or_default())
     });
     app.private.end_idempotent(account, key, kept).await?;
@@ -135,6 +144,7 @@ fn in_flight() -> Problem {
 }
 
 fn reused() -> Problem {
-    let (status, detail) = (StatusCode::UNPROCESSABLE_ENTITY, "this Idempotency-Key was used for another request");
+    let (status, detail) =
+        (StatusCode::UNPROCESSABLE_ENTITY, "this Idempotency-Key was used for another request");
     Problem::new(status, "idempotency-key-reused", detail, "choose a new key for every new request")
 }

@@ -87,10 +87,12 @@ impl Part {
     /// 400 when the cursor is not one of this kind.
     pub fn after<C: FromStr>(&self, kind: &str) -> Result<Option<C>, Problem> {
         let Some(cursor) = &self.cursor else { return Ok(None) };
-        let bytes = Some(cursor).filter(|c| c.len() <= MAX_CURSOR).and_then(|c| URL_SAFE_NO_PAD.decode(c).ok());
+        let bytes =
+            Some(cursor).filter(|c| c.len() <= MAX_CURSOR).and_then(|c| URL_SAFE_NO_PAD.decode(c).ok());
         let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
         let value = text.as_deref().and_then(|text| text.strip_prefix(kind)?.strip_prefix(' ')?.parse().ok());
-        let unreadable = || Problem::malformed("the cursor is not one of this list; take `next` of the answer before");
+        let unreadable =
+            || Problem::malformed("the cursor is not one of this list; take `next` of the answer before");
         value.map(Some).ok_or_else(unreadable)
     }
 

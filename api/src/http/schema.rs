@@ -5,7 +5,9 @@ pub mod money;
 pub mod order;
 
 pub use self::{
-    device::{Hardware, LeaseEnd, Offer, PollRequest, Rate, Reported, ReportedState, ServerSigned, Signed, Unit},
+    device::{
+        Hardware, LeaseEnd, Offer, PollRequest, Rate, Reported, ReportedState, ServerSigned, Signed, Unit,
+    },
     money::{Asset, EndedBy, Interval, Money, Movement, Resolution, Role, SettlementKind, SettlementStatus},
     order::{ContractStatus, OrderItem, OrderStatus, RejectReason},
 };

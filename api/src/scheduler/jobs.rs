@@ -172,11 +172,14 @@ async fn report_lost(app: &App) -> anyhow::Result<u64> {
             let state = app.executor.load::<Device>(&device).await?.state;
             if let Some(lease) = state.live_lease() {
                 let (epoch, last_seen) = (lease.epoch, at.max(app.up_since));
-                let command = DeviceCommand::ReportLost { epoch, last_seen, give_up_at: now.plus(settings.grace_s) };
+                let command =
+                    DeviceCommand::ReportLost { epoch, last_seen, give_up_at: now.plus(settings.grace_s) };
                 let by = app.by_system(SystemPart::Scheduler, None);
                 match app.executor.execute::<Device>(&device, command, &by).await {
                     Ok(_) => done += 1,
-                    Err(ExecuteError::Refused(DeviceRefusal::NotLeased | DeviceRefusal::WrongEpoch { .. })) => {}
+                    Err(ExecuteError::Refused(
+                        DeviceRefusal::NotLeased | DeviceRefusal::WrongEpoch { .. },
+                    )) => {}
                     Err(e) => return Err(Problem::from(e).into()),
                 }
             }

@@ -68,7 +68,9 @@ async fn run_job(app: &App, job: Job) {
     let started = std::time::Instant::now();
     match job.run(app).await {
         Ok(0) => tracing::debug!(job = job.name(), "nothing was due"),
-        Ok(done) => tracing::info!(job = job.name(), done, elapsed_ms = started.elapsed().as_millis(), "job ran"),
+        Ok(done) => {
+            tracing::info!(job = job.name(), done, elapsed_ms = started.elapsed().as_millis(), "job ran")
+        }
         Err(e) => tracing::error!(job = job.name(), error = %e, "a job failed; it runs again on time"),
     }
 }

@@ -58,7 +58,13 @@ pub(super) async fn react(app: &App, recorded: &Recorded) -> anyhow::Result<()> 
             // The port may have been reclaimed while a very late registration was finishing.
             let device = recorded.stream.key().parse()?;
             let pool = app.executor.load::<Gateway>(&e.gateway).await?.state;
-            let live = app.executor.load::<Device>(&device).await?.state.live_lease().is_some_and(|l| l.epoch == e.epoch);
+            let live = app
+                .executor
+                .load::<Device>(&device)
+                .await?
+                .state
+                .live_lease()
+                .is_some_and(|l| l.epoch == e.epoch);
             if !live || pool.port_of(device, e.epoch).is_some_and(|held| held.port == e.port) {
                 return Ok(());
             }
@@ -105,8 +111,10 @@ async fn end_lease(
     by: &By,
 ) -> anyhow::Result<()> {
     let command = DeviceCommand::EndLease { epoch, contract: ContractId::of(device, epoch), why };
-    app.private.watch_device(device, false, app.clock.time()).await?;
-    carry_out::<Device>(app, cause, &device, command, by).await
+    carry_out::<Device>(app, cause, &device, command, by).await?;
+    // An event handled again must not stop the watch over the lease that came after.
+    let watched = app.executor.load::<Device>(&device).await?.state.live_lease().is_some();
+    Ok(app.private.watch_device(device, watched, app.clock.time()).await?)
 }
 
 /// Closes a lease's offer.
@@ -120,7 +128,9 @@ async fn close_offer(
 ) -> anyhow::Result<()> {
     match contracts::close_offer(app, device, epoch, ended_by, by).await {
         Ok(()) => Ok(()),
-        Err(problem) if problem.status().is_server_error() => anyhow::bail!("an offer cannot be closed: {problem}"),
+        Err(problem) if problem.status().is_server_error() => {
+            anyhow::bail!("an offer cannot be closed: {problem}")
+        }
         Err(problem) => attention(app, cause, "contract refused", &problem).await,
     }
 }
@@ -149,7 +159,12 @@ async fn note<A: Aggregate>(
     }
 }
 
-async fn attention(app: &App, cause: &Recorded, what: &str, why: &dyn std::fmt::Display) -> anyhow::Result<()> {
+async fn attention(
+    app: &App,
+    cause: &Recorded,
+    what: &str,
+    why: &(dyn std::error::Error + Sync),
+) -> anyhow::Result<()> {
     tracing::error!(stream = %cause.stream, position = cause.position, error = %why, "a consequence was refused");
     let (subject, what) = (cause.stream.to_string(), what.to_string());
     let detail = format!("event {} ({}): {why}", cause.position, cause.event.kind);

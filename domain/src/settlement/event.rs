@@ -22,7 +22,7 @@ pub enum SettlementKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Movement {
-    /// The transaction's id or the operator's reference; 1 to 200 bytes.
+    /// The transaction's id or the operator's reference; 1 to [`super::MAX_TEXT`] bytes.
     pub reference: String,
     /// What arrived.
     pub moved: Money,

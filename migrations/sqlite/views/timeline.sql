@@ -2,8 +2,9 @@
 create table timeline (
     -- The 16 bytes of an id, or the text of an order's key: a blob never equals a text.
     subject any not null,
-    position integer not null
-) strict;
-
--- Rows only ever come at the end of the table; the order that is asked for is here. An event twice is a fault.
-create unique index timeline_by_subject on timeline (subject, position);
+    -- One row holds the events of 65,536 positions, from chunk * 65536 on: a thing has few rows, mostly one.
+    chunk integer not null,
+    -- What the positions are beyond that, ascending, two bytes each, the high byte first.
+    offsets blob not null,
+    primary key (subject, chunk)
+) strict, without rowid;

@@ -34,12 +34,17 @@ fn payload(n: u64) -> Vec<u8> {
 pub async fn run() {
     let folder = folder();
     let payloads: Vec<_> = (0..1000).map(payload).collect();
-    println!("  (payloads of {} bytes on average)", payloads.iter().map(Vec::len).sum::<usize>() / payloads.len());
+    println!(
+        "  (payloads of {} bytes on average)",
+        payloads.iter().map(Vec::len).sum::<usize>() / payloads.len()
+    );
     let payloads = Arc::new(payloads);
     for (batch, target) in BATCHES {
         let raw = raw_log(&folder.path().join(format!("raw{batch}.db")));
-        let together = Streams::open(&folder.path().join(format!("together{batch}.db")), payloads.clone()).await;
-        let waiting = Streams::open(&folder.path().join(format!("waiting{batch}.db")), payloads.clone()).await;
+        let together =
+            Streams::open(&folder.path().join(format!("together{batch}.db")), payloads.clone()).await;
+        let waiting =
+            Streams::open(&folder.path().join(format!("waiting{batch}.db")), payloads.clone()).await;
         let mut rounds = [Rounds::default(), Rounds::default()];
         for _ in 0..ROUNDS {
             let reference = insert(&raw, batch, &payloads);
@@ -57,8 +62,10 @@ pub async fn run() {
 
 fn raw_log(path: &Path) -> Connection {
     let raw = Connection::open(path).expect("a database opens");
-    raw.execute_batch("pragma journal_mode=wal; pragma synchronous=full; create table raw (data blob) strict")
-        .expect("a table is created");
+    raw.execute_batch(
+        "pragma journal_mode=wal; pragma synchronous=full; create table raw (data blob) strict",
+    )
+    .expect("a table is created");
     raw
 }
 
@@ -112,7 +119,10 @@ impl Streams {
                         event::new(stream << 32 | n, payloads[(stream + n) as usize % payloads.len()].clone())
                     });
                     let append = Append {
-                        stream: StreamName::new("contract", &format_args!("019aa8c0-0000-7000-8000-{stream:012x}")),
+                        stream: StreamName::new(
+                            "contract",
+                            &format_args!("019aa8c0-0000-7000-8000-{stream:012x}"),
+                        ),
                         expected: Expected::from(from.checked_sub(1)),
                         events: events.collect(),
                     };

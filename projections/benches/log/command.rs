@@ -40,8 +40,9 @@ pub async fn run() {
         let mut rounds = Rounds::default();
         for _ in 0..ROUNDS {
             let folder = folder();
-            let peer = POOLS
-                .map(|pool| measure_peer(&peer, &folder.path().join(format!("peer{pool}.db")), clients, pool));
+            let peer = POOLS.map(|pool| {
+                measure_peer(&peer, &folder.path().join(format!("peer{pool}.db")), clients, pool)
+            });
             let ours = measure(&folder.path().join("log.db"), clients).await;
             rounds.add(ours, peer.into_iter().fold(0.0, f64::max));
         }
@@ -88,7 +89,8 @@ async fn execute(log: &dyn EventLog, states: &States, client: u64, n: u64) {
         let Some(end) = newer.last() else { break };
         last = Some(end.revision);
         for recorded in &newer {
-            let event = Extended::decode(&recorded.event.kind, recorded.event.schema, &recorded.event.payload);
+            let event =
+                Extended::decode(&recorded.event.kind, recorded.event.schema, &recorded.event.payload);
             state.apply(&event.expect("a known event").expect("a readable event"));
         }
     }

@@ -27,14 +27,16 @@ impl Events for Extended {
 
 /// The event number `n` of a run.
 pub fn new(n: u64, payload: Vec<u8>) -> NewEvent {
-    let id = |salt: u64| Uuid::from_u64_pair(0x019a_a8c0_0000_7000 + salt, n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let id =
+        |salt: u64| Uuid::from_u64_pair(0x019a_a8c0_0000_7000 + salt, n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     NewEvent {
         id: id(1).into(),
         kind: "RentalExtended".into(),
         schema: 1,
         payload,
-        recorded_at: DateTime::from_timestamp_micros(1_795_000_000_123_456 + n as i64).expect("a time"),
-        effective_at: Time::from_unix(1_795_000_000 + n as i64 / 1000),
+        recorded_at: DateTime::from_timestamp_micros(1_795_000_000_123_456 + (n % 1_000_000_000) as i64)
+            .expect("a time"),
+        effective_at: Time::from_unix(1_795_000_000 + (n % 1_000_000_000) as i64),
         meta: Meta {
             actor: Actor::Account(id(2).into()),
             on_behalf_of: None,

@@ -31,7 +31,7 @@ use async_trait::async_trait;
 use domain::event::{Position, Recorded, Revision, StreamName};
 use tokio::sync::watch;
 
-use self::{open::OpenError, reader::Readers, writer::Handle};
+use self::{heads::Known, open::OpenError, reader::Readers, writer::Handle};
 use super::{Append, AppendError, Appended, EventLog, LogError, check};
 
 /// A log in a SQLite file.
@@ -39,6 +39,7 @@ use super::{Append, AppendError, Appended, EventLog, LogError, check};
 pub struct SqliteLog {
     path: PathBuf,
     readers: Arc<Readers>,
+    known: Arc<Known>,
     /// None when the log was opened for reading.
     writer: Option<Handle>,
     head: Arc<watch::Sender<Option<Position>>>,
@@ -69,13 +70,10 @@ impl SqliteLog {
         let readers = Arc::new(Readers::new(path.clone()));
         let last = readers.head().await.map_err(|e| OpenError::storage(&path, &e))?;
         let head = Arc::new(watch::Sender::new(last));
-        let writer = match write {
-            true => {
-                Some(Handle::start(path.clone(), head.clone()).map_err(|e| OpenError::storage(&path, &e))?)
-            }
-            false => None,
-        };
-        Ok(Self { path, readers, writer, head })
+        let known = Arc::new(Known::new(last.map_or(0, |last| last + 1)));
+        let writer = write.then(|| Handle::start(path.clone(), known.clone(), head.clone()));
+        let writer = writer.transpose().map_err(|e| OpenError::storage(&path, &e))?;
+        Ok(Self { path, readers, known, writer, head })
     }
 
     /// The file.
@@ -108,6 +106,9 @@ impl EventLog for SqliteLog {
         from: Revision,
         max: usize,
     ) -> Result<Vec<Recorded>, LogError> {
+        if self.readers.nothing_from(&self.known, stream, from) {
+            return Ok(Vec::new());
+        }
         self.readers.read_stream(stream.clone(), from, max).await
     }
 

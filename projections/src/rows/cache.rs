@@ -38,11 +38,17 @@ impl Sql {
     pub fn new<R: Row>(table: &str) -> Self {
         let columns = R::COLUMNS.join(", ");
         let marks = (1..=R::COLUMNS.len()).map(|i| format!("?{i}")).collect::<Vec<_>>().join(", ");
-        let keys =
-            R::KEYS.iter().enumerate().map(|(i, key)| format!("{key} = ?{}", i + 1)).collect::<Vec<_>>().join(" and ");
-        let others = R::COLUMNS[R::KEYS.len()..].iter().map(|c| format!("{c} = excluded.{c}")).collect::<Vec<_>>();
+        let keys = R::KEYS
+            .iter()
+            .enumerate()
+            .map(|(i, key)| format!("{key} = ?{}", i + 1))
+            .collect::<Vec<_>>()
+            .join(" and ");
+        let others =
+            R::COLUMNS[R::KEYS.len()..].iter().map(|c| format!("{c} = excluded.{c}")).collect::<Vec<_>>();
         let insert = format!("insert into {table} ({columns}) values ({marks})");
-        let change = if others.is_empty() { "nothing".into() } else { format!("update set {}", others.join(", ")) };
+        let change =
+            if others.is_empty() { "nothing".into() } else { format!("update set {}", others.join(", ")) };
         Self {
             load: format!("select {columns} from {table} where {keys}"),
             upsert: format!("{insert} on conflict ({}) do {change}", R::KEYS.join(", ")),
@@ -74,7 +80,10 @@ pub struct Cache<R: Row> {
 
 impl<R: Row> fmt::Debug for Cache<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cache").field("table", &self.table).field("changed", &self.changed.len()).finish_non_exhaustive()
+        f.debug_struct("Cache")
+            .field("table", &self.table)
+            .field("changed", &self.changed.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -103,7 +112,8 @@ impl<R: Row> Cache<R> {
     /// All rows of a cache that never had a table, by key. For tests.
     #[must_use]
     pub fn rows(&self) -> Vec<R> {
-        let mut rows: Vec<_> = self.young.values().chain(self.old.values()).filter_map(|s| s.row.clone()).collect();
+        let mut rows: Vec<_> =
+            self.young.values().chain(self.old.values()).filter_map(|s| s.row.clone()).collect();
         rows.extend(self.appended.iter().cloned());
         rows.sort_by_key(Row::key);
         rows

@@ -6,8 +6,8 @@
 use domain::{
     device::LeaseEnd,
     id::{
-        AccountId, ContractId, DeviceId, EventId, ExtensionId, GatewayName, MarketplaceName, OrderKey, SettlementId,
-        Subdomain,
+        AccountId, ContractId, DeviceId, EventId, ExtensionId, GatewayName, MarketplaceName, OrderKey,
+        SettlementId, Subdomain,
     },
     key::{Digest, PublicKey},
     money::{Asset, Money},
@@ -191,7 +191,8 @@ impl Column for Money {
 
     fn read(value: ValueRef<'_>) -> Result<Self, BadColumn> {
         let text = value.as_str().map_err(BadColumn::from)?;
-        let (amount, asset) = text.split_once(' ').ok_or_else(|| BadColumn(format!("{text:?} is no money")))?;
+        let (amount, asset) =
+            text.split_once(' ').ok_or_else(|| BadColumn(format!("{text:?} is no money")))?;
         Self::parse(amount, asset.parse().map_err(BadColumn::from)?).map_err(BadColumn::from)
     }
 }

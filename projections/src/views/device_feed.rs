@@ -72,7 +72,9 @@ const fn public(event: &DeviceEvent) -> Option<Option<Epoch>> {
         DeviceEvent::DeviceEnrolled(_)
         | DeviceEvent::EnrolmentKeyReplaced(_)
         | DeviceEvent::DeviceTransferred(_) => None,
-        DeviceEvent::OfferPublished(_) | DeviceEvent::OfferWithdrawn(_) | DeviceEvent::DeviceRetired(_) => Some(None),
+        DeviceEvent::OfferPublished(_) | DeviceEvent::OfferWithdrawn(_) | DeviceEvent::DeviceRetired(_) => {
+            Some(None)
+        }
         DeviceEvent::LeaseGranted(e) => Some(Some(e.epoch)),
         DeviceEvent::DeviceLost(e) => Some(Some(e.epoch)),
         DeviceEvent::DeviceRecovered(e) => Some(Some(e.epoch)),

@@ -66,7 +66,9 @@ impl fmt::Display for DueSubject {
         match self {
             Self::Contract(id) => write!(f, "contract/{id}"),
             Self::Device(id) => write!(f, "device/{id}"),
-            Self::Port { gateway, port, device, epoch } => write!(f, "port/{gateway}/{port}/{device}/{epoch}"),
+            Self::Port { gateway, port, device, epoch } => {
+                write!(f, "port/{gateway}/{port}/{device}/{epoch}")
+            }
         }
     }
 }
@@ -209,7 +211,12 @@ fn contract(
 }
 
 /// The rental is over: nothing is left to wait for but its payout.
-fn end(rows: &mut Rows<'_, DueRow>, subject: DueSubject, at: Time, updated: Position) -> Result<(), ViewError> {
+fn end(
+    rows: &mut Rows<'_, DueRow>,
+    subject: DueSubject,
+    at: Time,
+    updated: Position,
+) -> Result<(), ViewError> {
     take(rows, DueKind::ExtensionLapse, subject.clone())?;
     let expiry = (DueKind::Expiry, subject);
     let delay = rows.get(&expiry)?.map_or(0, |row| row.payout_delay_s);
@@ -226,7 +233,8 @@ impl Views {
     /// When the file cannot be read.
     pub async fn due(&self, kind: DueKind, now: Time, wanted: usize) -> Result<Vec<DueRow>, ViewError> {
         let filter = Filter::by("kind = ?", &kind).and("due_at <= ?", &now);
-        self.ask(move |db| filter.select(db, &format!("order by due_at, subject limit {}", limit(wanted)))).await
+        self.ask(move |db| filter.select(db, &format!("order by due_at, subject limit {}", limit(wanted))))
+            .await
     }
 
     /// When the next of a kind is due.

@@ -55,7 +55,9 @@ impl std::fmt::Debug for Engine {
 /// # Errors
 /// The first event that cannot be read.
 pub fn decode(page: &[Recorded]) -> Result<Vec<AnyEvent>, ViewError> {
-    page.iter().map(|recorded| AnyEvent::of(recorded).map_err(|why| ViewError::event(recorded, why))).collect()
+    page.iter()
+        .map(|recorded| AnyEvent::of(recorded).map_err(|why| ViewError::event(recorded, why)))
+        .collect()
 }
 
 impl Engine {

@@ -25,8 +25,10 @@ pub enum ViewError {
         why: String,
     },
     /// A newer program has written the view.
-    #[error("the read model {view} was built by a newer Berth (version {found}, known is {known}); upgrade this one, or \
-             run `berth rebuild` with it")]
+    #[error(
+        "the read model {view} was built by a newer Berth (version {found}, known is {known}); upgrade this one, or \
+             run `berth rebuild` with it"
+    )]
     Newer {
         /// The view.
         view: &'static str,
@@ -61,8 +63,10 @@ pub enum ViewError {
         why: String,
     },
     /// The log has a gap, or is shorter than what was folded from it.
-    #[error("the log gave event {found} where event {expected} was expected; if the log was restored from a backup, run \
-             `berth rebuild`")]
+    #[error(
+        "the log gave event {found} where event {expected} was expected; if the log was restored from a backup, run \
+             `berth rebuild`"
+    )]
     Gap {
         /// The position that should have come.
         expected: Position,

@@ -83,7 +83,9 @@ pub fn reader(path: &Path) -> Result<Connection, ViewError> {
 /// Only a file of ours, or an empty one, may be touched.
 fn check(path: &Path, db: &Connection) -> Result<(), ViewError> {
     let number = |sql: &str| db.query_row(sql, (), |row| row.get::<_, i64>(0));
-    if number("select count(*) from sqlite_schema")? == 0 || number("pragma application_id")? == APPLICATION_ID {
+    if number("select count(*) from sqlite_schema")? == 0
+        || number("pragma application_id")? == APPLICATION_ID
+    {
         return Ok(());
     }
     Err(ViewError::Foreign { path: path.to_owned() })
@@ -124,7 +126,8 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
 /// A DDL text's statements without comments.
 #[must_use]
 pub fn statements(ddl: &str) -> Vec<String> {
-    let code = ddl.lines().map(|line| line.split("--").next().unwrap_or("").trim()).filter(|line| !line.is_empty());
+    let code =
+        ddl.lines().map(|line| line.split("--").next().unwrap_or("").trim()).filter(|line| !line.is_empty());
     let code = code.collect::<Vec<_>>().join(" ");
     code.split(';').map(str::trim).filter(|s| !s.is_empty()).map(String::from).collect()
 }
@@ -148,7 +151,8 @@ pub(crate) fn create_table(db: &Connection, view: &dyn Folder, served: bool) -> 
 pub(crate) fn create_indexes(db: &Connection, view: &dyn Folder, generation: u64) -> Result<(), ViewError> {
     let name = view.name();
     for statement in statements(view.ddl()).iter().filter(|s| !s.starts_with("create table")) {
-        let made = statement.replacen(&format!("index {name}_by_"), &format!("index {name}_{generation}_by_"), 1);
+        let made =
+            statement.replacen(&format!("index {name}_by_"), &format!("index {name}_{generation}_by_"), 1);
         let made = made.replacen(&format!(" on {name} "), &format!(" on {name}{BUILD} "), 1);
         db.execute_batch(&made)?;
     }
@@ -158,7 +162,8 @@ pub(crate) fn create_indexes(db: &Connection, view: &dyn Folder, generation: u64
 /// Puts the built table in the served one's place.
 pub(crate) fn replace_table(db: &Connection, view: &dyn Folder) -> Result<(), ViewError> {
     let name = view.name();
-    Ok(db.execute_batch(&format!("drop table if exists {name}; alter table {name}{BUILD} rename to {name}"))?)
+    Ok(db
+        .execute_batch(&format!("drop table if exists {name}; alter table {name}{BUILD} rename to {name}"))?)
 }
 
 /// Reads a view's checkpoint.

@@ -131,7 +131,8 @@ impl MarketRow {
 
     fn measure(&mut self, hardware: &Hardware) {
         self.hardware = Some(hardware.clone());
-        (self.memory_mib, self.disk_mib, self.cores) = (hardware.memory_mib, hardware.disk_mib, hardware.cores);
+        (self.memory_mib, self.disk_mib, self.cores) =
+            (hardware.memory_mib, hardware.disk_mib, hardware.cores);
     }
 
     fn found(&mut self, at: Time) {

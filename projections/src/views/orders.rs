@@ -74,7 +74,8 @@ impl View for Orders {
 
     fn fold(rows: &mut Rows<'_, OrderRow>, event: &Envelope<'_>) -> Result<(), ViewError> {
         let AnyEvent::Order(happened) = event.event else { return Ok(()) };
-        let (position, revision, at) = (event.recorded.position, event.recorded.revision, event.recorded_at());
+        let (position, revision, at) =
+            (event.recorded.position, event.recorded.revision, event.recorded_at());
         let decide = |row: &mut OrderRow, status| {
             (row.status, row.decided_at) = (status, Some(at));
             (row.revision, row.updated) = (revision, position);

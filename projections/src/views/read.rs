@@ -84,7 +84,8 @@ impl Views {
     /// When the file cannot be read.
     pub async fn checkpoint(&self) -> Result<Position, ViewError> {
         self.ask(|db| {
-            let next: Option<i64> = db.query_row("select min(next) from checkpoints", (), |row| row.get(0))?;
+            let next: Option<i64> =
+                db.query_row("select min(next) from checkpoints", (), |row| row.get(0))?;
             Ok(next.unwrap_or(0).cast_unsigned())
         })
         .await
@@ -167,7 +168,8 @@ impl Page {
     }
 
     fn select<R: Row>(self, db: &Connection, filter: Filter) -> Result<Vec<R>, ViewError> {
-        let (beyond, order) = if self.newest_first { ("position < ?", "desc") } else { ("position > ?", "asc") };
+        let (beyond, order) =
+            if self.newest_first { ("position < ?", "desc") } else { ("position > ?", "asc") };
         let filter = match self.after {
             Some(after) => filter.and(beyond, &after),
             None => filter,

@@ -65,14 +65,50 @@ impl Column for Subject {
     }
 }
 
+/// Positions in one chunk.
+const CHUNK: Position = 1 << 16;
+
 row! {
-    /// An event about a thing.
+    /// Events about a thing, those of one chunk of the log.
     TimelineRow in "timeline" by (
         /// The thing.
         subject: Subject,
-        /// The event.
-        position: Position,
-    ) {}
+        /// Counts chunks of 65,536 positions.
+        chunk: u64,
+    ) {
+        /// The events' places in the chunk.
+        offsets: Offsets,
+    }
+}
+
+/// Places in a chunk, ascending.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Offsets(Vec<u8>);
+
+impl Offsets {
+    fn push(&mut self, position: Position) {
+        let [.., high, low] = position.to_be_bytes();
+        self.0.extend([high, low]);
+    }
+}
+
+impl TimelineRow {
+    /// The events, the oldest first.
+    pub fn positions(&self) -> impl Iterator<Item = Position> {
+        let first = self.chunk * CHUNK;
+        self.offsets.0.chunks_exact(2).map(move |pair| first + (u64::from(pair[0]) << 8 | u64::from(pair[1])))
+    }
+}
+
+impl Column for Offsets {
+    fn write(&self) -> ToSqlOutput<'_> {
+        ToSqlOutput::Borrowed(ValueRef::Blob(&self.0))
+    }
+
+    fn read(value: ValueRef<'_>) -> Result<Self, BadColumn> {
+        let bytes = value.as_blob().map_err(BadColumn::from)?;
+        if bytes.len() % 2 == 0 { Ok(Self(bytes.to_vec())) } else { Err(BadColumn("half an offset".into())) }
+    }
 }
 
 /// The view.
@@ -95,7 +131,16 @@ impl View for Timeline {
             about.add(account);
         }
         let position = event.recorded.position;
-        about.subjects.into_iter().for_each(|subject| rows.append(TimelineRow { subject, position }));
+        for subject in about.subjects {
+            let key = (subject, position / CHUNK);
+            if rows.get(&key)?.is_some() {
+                rows.edit(&key, |row| row.offsets.push(position))?;
+            } else {
+                let mut offsets = Offsets::default();
+                offsets.push(position);
+                rows.insert(TimelineRow { subject: key.0, chunk: key.1, offsets });
+            }
+        }
         Ok(())
     }
 }
@@ -223,11 +268,14 @@ impl Views {
         after: Option<Position>,
         wanted: usize,
     ) -> Result<Vec<Position>, ViewError> {
-        let filter = Filter::by("subject = ?", &subject).and_some("position > ?", after.as_ref());
-        let rows: Vec<TimelineRow> = self
-            .ask(move |db| filter.select(db, &format!("order by position limit {}", limit(wanted))))
-            .await?;
-        Ok(rows.into_iter().map(|row| row.position).collect())
+        let wanted = limit(wanted);
+        let from = after.map_or(0, |after| after + 1);
+        let filter = Filter::by("subject = ?", &subject).and("chunk >= ?", &(from / CHUNK));
+        // Only the first chunk may hold nothing that is wanted.
+        let rows: Vec<TimelineRow> =
+            self.ask(move |db| filter.select(db, &format!("order by chunk limit {}", wanted + 1))).await?;
+        let positions = rows.iter().flat_map(TimelineRow::positions);
+        Ok(positions.filter(|position| *position >= from).take(wanted).collect())
     }
 
     /// As [`Views::timeline`] for a contract with the orders that paid it and the settlements that it led to.

@@ -47,7 +47,7 @@ pub fn waits() -> impl Strategy<Value = i64> {
 
 /// Of every magnitude up to the largest.
 pub fn amounts(asset: Asset) -> impl Strategy<Value = Money> {
-    (1..=MAX_MINOR, 0u32..91)
+    (1..=MAX_MINOR, prop_oneof![3 => 0u32..91, 1 => Just(0)])
         .prop_map(move |(minor, shift)| Money::from_minor((minor >> shift).max(1), asset).unwrap())
 }
 

@@ -1,8 +1,17 @@
-//! What the writer remembers of streams: their numbers and last revisions, so that most appends need no look-up.
+//! What this process remembers of streams: their numbers and last revisions, so that most appends and most reads of
+//! what is new in a stream need no look-up.
+//!
+//! # Correctness
+//! [`Known`] is the log as it was up to a position. The writer changes it after a commit and before it answers, so
+//! whatever was answered here is in it. What other processes append is not; whoever uses it compares its position with
+//! the file's first.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
-use domain::event::{Revision, StreamName};
+use domain::event::{Position, Revision, StreamName};
 
 /// Streams in one generation; two are kept, about 100 bytes each stream.
 const GENERATION: usize = 65_536;
@@ -18,13 +27,13 @@ pub struct Head {
 
 /// A bounded map in two generations: when the young one is full the old one is forgotten, so what was used lately stays.
 #[derive(Debug, Default)]
-pub struct Heads {
+struct Heads {
     young: HashMap<StreamName, Head>,
     old: HashMap<StreamName, Head>,
 }
 
 impl Heads {
-    pub fn get(&mut self, name: &StreamName) -> Option<Head> {
+    fn get(&mut self, name: &StreamName) -> Option<Head> {
         if let Some(head) = self.young.get(name) {
             return Some(*head);
         }
@@ -33,7 +42,7 @@ impl Heads {
         Some(head)
     }
 
-    pub fn set(&mut self, name: &StreamName, head: Head) {
+    fn set(&mut self, name: &StreamName, head: Head) {
         match self.young.get_mut(name) {
             Some(known) => *known = head,
             None => self.put(name.clone(), head),
@@ -47,9 +56,55 @@ impl Heads {
         self.old.remove(&name);
         self.young.insert(name, head);
     }
+}
 
-    pub fn clear(&mut self) {
-        *self = Self::default();
+/// The log as this process knows it.
+#[derive(Debug, Default)]
+pub struct Known(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    next: Position,
+    heads: Heads,
+}
+
+impl Known {
+    /// Nothing but the next position.
+    pub fn new(next: Position) -> Self {
+        Self(Mutex::new(State { next, heads: Heads::default() }))
+    }
+
+    /// A stream's head, if known, and the next position at the same moment.
+    pub fn head(&self, name: &StreamName) -> Option<(Head, Position)> {
+        let mut state = self.lock();
+        state.heads.get(name).map(|head| (head, state.next))
+    }
+
+    /// Forgets all streams unless the next position is the known one.
+    pub fn is_at(&self, next: Position) {
+        let mut state = self.lock();
+        if state.next != next {
+            *state = State { next, heads: Heads::default() };
+        }
+    }
+
+    /// Takes in what was committed.
+    pub fn committed<'a>(&self, next: Position, heads: impl IntoIterator<Item = (&'a StreamName, Head)>) {
+        let mut state = self.lock();
+        state.next = next;
+        for (name, head) in heads {
+            state.heads.set(name, head);
+        }
+    }
+
+    /// Forgets all streams.
+    pub fn forget(&self) {
+        self.lock().heads = Heads::default();
+    }
+
+    /// Every critical section leaves the state whole, so a panic elsewhere does not spoil it.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use domain::event::{Position, Recorded, Revision, StreamName};
@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::Semaphore;
 
 use super::{
+    heads::Known,
     open,
     row::{self, columns, number, storage},
 };
@@ -52,13 +53,20 @@ impl Readers {
         Self { path, idle: Mutex::default(), permits: Arc::new(Semaphore::new(MAX_READERS)) }
     }
 
+    /// Whether a stream certainly has nothing from a revision on: the answer to most reads, as whoever decides keeps the
+    /// last state it decided on.
+    ///
+    /// Runs on the caller's thread. It looks at the end of the log only, which is in memory after any append.
+    pub fn nothing_from(&self, known: &Known, stream: &StreamName, from: Revision) -> bool {
+        let Some((_, next)) = known.head(stream).filter(|(head, _)| from > head.last) else { return false };
+        let Some(reader) = self.idle().pop() else { return false };
+        let Ok(head) = reader.head() else { return false };
+        self.idle().push(reader);
+        head.map_or(0, |head| head + 1) == next
+    }
+
     pub async fn head(self: &Arc<Self>) -> Result<Option<Position>, LogError> {
-        self.run(|reader| {
-            let mut statement = reader.connection.prepare_cached(HEAD).map_err(storage)?;
-            let head = statement.query_row((), |row| row.get::<_, Option<i64>>(0)).map_err(storage)?;
-            Ok(head.map(i64::cast_unsigned))
-        })
-        .await
+        self.run(|reader| reader.head().map_err(storage)).await
     }
 
     pub async fn read_stream(
@@ -99,6 +107,10 @@ impl Readers {
         .await
     }
 
+    fn idle(&self) -> MutexGuard<'_, Vec<Reader>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Runs `read` on a connection of its own. A connection that failed is not used again.
     async fn run<T: Send + 'static>(
         self: &Arc<Self>,
@@ -109,7 +121,7 @@ impl Readers {
         let readers = self.clone();
         let done = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let idle = readers.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let idle = readers.idle().pop();
             let mut reader = match idle {
                 Some(reader) => reader,
                 None => Reader {
@@ -118,10 +130,17 @@ impl Readers {
                 },
             };
             let result = read(&mut reader)?;
-            readers.idle.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
+            readers.idle().push(reader);
             Ok(result)
         });
         done.await.map_err(|e| LogError::Storage(e.to_string()))?
+    }
+}
+
+impl Reader {
+    fn head(&self) -> rusqlite::Result<Option<Position>> {
+        let mut statement = self.connection.prepare_cached(HEAD)?;
+        statement.query_row((), |row| row.get(0)).map(|head: Option<i64>| head.map(i64::cast_unsigned))
     }
 }
 

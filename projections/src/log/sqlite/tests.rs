@@ -1,6 +1,7 @@
 //! What only the embedded log promises: about its file, other processes, and death.
 
 mod crash;
+mod failure;
 mod file;
 
 use std::sync::Arc;

@@ -1,17 +1,18 @@
 //! Writing: one thread, one transaction for everything that waits.
 
 use std::{
+    collections::HashMap,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
 };
 
-use domain::event::{NewEvent, Position};
+use domain::event::{NewEvent, Position, StreamName};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    heads::{Head, Heads},
+    heads::{Head, Known},
     open,
     row::{self, number},
 };
@@ -49,11 +50,11 @@ impl Handle {
     /// Starts the thread.
     pub fn start(
         path: PathBuf,
+        known: Arc<Known>,
         head: Arc<watch::Sender<Option<Position>>>,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let (queue, messages) = mpsc::channel(MAX_QUEUE);
-        let connection = Some(open::writer(&path)?);
-        let writer = Writer { path, connection, heads: Heads::default(), next: 0, head };
+        let writer = Writer::new(path, known, head)?;
         let thread = std::thread::Builder::new().name("log-writer".into()).spawn(|| run(writer, messages))?;
         Ok(Self { queue, thread: Mutex::new(Some(thread)) })
     }
@@ -118,28 +119,42 @@ fn run(mut writer: Writer, mut messages: mpsc::Receiver<Message>) {
     }
 }
 
-struct Writer {
+/// What the thread does, without the thread.
+pub(super) struct Writer {
     path: PathBuf,
     /// None after a failure.
     connection: Option<Connection>,
-    heads: Heads,
-    /// The next position, as far as known.
-    next: Position,
+    known: Arc<Known>,
     head: Arc<watch::Sender<Option<Position>>>,
 }
 
 impl Writer {
+    pub fn new(
+        path: PathBuf,
+        known: Arc<Known>,
+        head: Arc<watch::Sender<Option<Position>>>,
+    ) -> rusqlite::Result<Self> {
+        let connection = Some(open::writer(&path)?);
+        Ok(Self { path, connection, known, head })
+    }
+
+    #[cfg(test)]
+    pub fn connection(&self) -> Option<&Connection> {
+        self.connection.as_ref()
+    }
+
     /// Writes a batch in one transaction and answers everybody in it.
-    fn commit(&mut self, batch: &[Append], replies: impl Iterator<Item = oneshot::Sender<Answer>>) {
-        let answers = self.write(batch);
+    pub fn commit(&mut self, batch: &[Append], replies: impl Iterator<Item = oneshot::Sender<Answer>>) {
+        let written = self.write(batch);
+        let answers = written.map(|(answers, next)| {
+            let last = next.checked_sub(1);
+            self.head.send_if_modified(|head| std::mem::replace(head, (*head).max(last)) < last);
+            answers
+        });
         if let Err(error) = &answers {
             tracing::error!(%error, appends = batch.len(), "the event log could not be written");
             self.connection = None;
-            self.heads.clear();
-        }
-        if answers.is_ok() {
-            let last = self.next.checked_sub(1);
-            self.head.send_if_modified(|head| std::mem::replace(head, (*head).max(last)) < last);
+            self.known.forget();
         }
         for (i, reply) in replies.enumerate() {
             let answer = match &answers {
@@ -151,7 +166,8 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, batch: &[Append]) -> Result<Vec<Answer>, AppendError> {
+    /// Writes a batch; the answers and the next position.
+    fn write(&mut self, batch: &[Append]) -> Result<(Vec<Answer>, Position), AppendError> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
             None => open::writer(&self.path).map_err(failed)?,
@@ -159,39 +175,40 @@ impl Writer {
         let connection = self.connection.insert(connection);
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        let mut open = Open { connection: &transaction, heads: &mut self.heads, next: 0 };
-        open.next = open.next().map_err(failed)?;
-        if open.next != self.next {
-            open.heads.clear();
-        }
+        let next = next(&transaction).map_err(failed)?;
+        self.known.is_at(next);
+        let mut open = Open { connection: &transaction, known: &self.known, changed: HashMap::new(), next };
         let answers = batch.iter().map(|append| open.append(append)).collect::<Result<Vec<_>, _>>();
         let answers = answers.map_err(failed)?;
-        let next = open.next;
+        let Open { changed, next, .. } = open;
         transaction.commit().map_err(|error| {
             tracing::error!(%error, "a commit failed");
             AppendError::OutcomeUnknown
         })?;
-        self.next = next;
-        Ok(answers)
+        self.known.committed(next, changed);
+        Ok((answers, next))
     }
 }
 
 /// An open transaction.
-struct Open<'a> {
-    connection: &'a Connection,
-    heads: &'a mut Heads,
+struct Open<'c, 'b> {
+    connection: &'c Connection,
+    known: &'c Known,
+    /// The streams that the transaction has appended to.
+    changed: HashMap<&'b StreamName, Head>,
     next: Position,
 }
 
-impl Open<'_> {
-    fn next(&self) -> rusqlite::Result<Position> {
-        let mut statement = self.connection.prepare_cached(NEXT)?;
-        statement.query_row((), |row| row.get(0)).map(i64::cast_unsigned)
-    }
+fn next(connection: &Connection) -> rusqlite::Result<Position> {
+    let mut statement = connection.prepare_cached(NEXT)?;
+    statement.query_row((), |row| row.get(0)).map(i64::cast_unsigned)
+}
 
+impl<'b> Open<'_, 'b> {
     /// Inserts an append's events, or says why not; an error is the storage's.
-    fn append(&mut self, Append { stream, expected, events }: &Append) -> rusqlite::Result<Answer> {
-        let known = match self.heads.get(stream) {
+    fn append(&mut self, Append { stream, expected, events }: &'b Append) -> rusqlite::Result<Answer> {
+        let known = self.changed.get(stream).copied();
+        let known = match known.or_else(|| self.known.head(stream).map(|(head, _)| head)) {
             Some(head) => Some(head),
             None => self.connection.prepare_cached(HEAD)?.query_row([stream.as_str()], head).optional()?,
         };
@@ -219,7 +236,7 @@ impl Open<'_> {
             revision += 1;
         }
         let last = revision - 1;
-        self.heads.set(stream, Head { id, last });
+        self.changed.insert(stream, Head { id, last });
         Ok(Ok(Appended { first, last: self.next - 1, revision: last }))
     }
 

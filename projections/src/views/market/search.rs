@@ -133,7 +133,10 @@ impl Views {
             .and_some("place = ?", wanted.place.as_ref());
         let (column, (beyond, order)) = (sort.column(), sort.order());
         if let Some(Cursor { value, device }) = after {
-            let place = format!("({column}, device) {beyond} ({}", if sort == MarketSort::Price { "?" } else { "cast(? as integer)" });
+            let place = format!(
+                "({column}, device) {beyond} ({}",
+                if sort == MarketSort::Price { "?" } else { "cast(? as integer)" }
+            );
             filter = filter.pair(&format!("{place}, ?)"), &value, &device);
         }
         let tail = format!("order by {column} {order}, device {order} limit {}", limit(rows));

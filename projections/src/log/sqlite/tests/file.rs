@@ -90,7 +90,10 @@ async fn two_processes_append_to_one_file() {
         }
         let appended = log.append(append("a", Expected::from(n.checked_sub(1)), [n])).await.unwrap();
         assert_eq!(appended, Appended { first: n, last: n, revision: n });
-        assert_eq!(logs[1 - n as usize % 2].head().await, Ok(Some(n)), "the other one sees it");
+        let other = &logs[1 - n as usize % 2];
+        assert_eq!(other.head().await, Ok(Some(n)), "the other one sees it");
+        let newer = other.read_stream(&stream("a"), n, 10).await.unwrap();
+        assert_eq!(newer.len(), 1, "the other one does not trust what it remembers");
     }
     let mut writers = JoinSet::new();
     for writer in 0..16_u64 {

@@ -1,0 +1,65 @@
+//! `berth demo`: a real server, real agents in processes of their own, and a small marketplace that buys through the API.
+//!
+//! With `--once` it tells one whole story on a manual clock and exits; else a marketplace lives, with terms of a minute,
+//! until it is stopped.
+
+mod agents;
+mod client;
+mod living;
+mod market;
+mod once;
+
+use std::path::PathBuf;
+
+use anyhow::ensure;
+use clap::Args;
+
+use crate::{app::DataDir, cli::Common};
+
+/// Shows a marketplace.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Tell one whole story on a manual clock, print its table and exit
+    #[arg(long)]
+    once: bool,
+    /// Where the API listens; the next free port when not given
+    #[arg(long, default_value = "127.0.0.1:0")]
+    listen: String,
+}
+
+impl Demo {
+    /// Runs the demo. Without `--data` everything lies in a temporary folder that is removed at the end.
+    pub async fn run(self, common: &Common) -> anyhow::Result<()> {
+        // Whether `--data` was given cannot be told from its default; a demo never touches an existing ledger.
+        let named = common.data != PathBuf::from("./berth-data");
+        let scratch = Scratch::new()?;
+        let root = if named { common.data.clone() } else { scratch.0.clone() };
+        let data = DataDir::open(&root)?;
+        ensure!(
+            !data.log().exists(),
+            "{} already holds a ledger; a demo starts from nothing",
+            root.display()
+        );
+        if self.once { once::tell(&data, &self.listen).await } else { living::run(&data, &self.listen).await }
+    }
+}
+
+/// A temporary folder, removed when dropped.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> anyhow::Result<Self> {
+        let name = format!("berth-demo-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(e) = std::fs::remove_dir_all(&self.0) {
+            eprintln!("berth demo: {} could not be removed: {e}", self.0.display());
+        }
+    }
+}

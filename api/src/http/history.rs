@@ -1,0 +1,188 @@
+//! A contract's history: what happened to it, and how it stood at any moment.
+
+use axum::extract::State;
+use domain::{
+    aggregate::Aggregate,
+    contract::{Contract as Ledger, ContractEvent, Rental},
+    event::{Events, Position, Recorded},
+    id::ContractId,
+    money::{Asset, Money},
+    policy::EndedBy,
+    prorate::Split,
+    time::Time,
+};
+use projections::log::MAX_PAGE;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::{
+    answer::Answer,
+    auth::Auditor,
+    contracts::{Extension, Segment},
+    events::Event,
+    extract::{Path, Query},
+    schema,
+};
+use crate::{app::App, error::Problem, execute::ExecutorError};
+
+/// The most events in one answer; the state is folded from all of them.
+const MAX_SHOWN: usize = 1_000;
+
+/// Up to when.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct AsOf {
+    /// A position, or a time like `2026-11-22T09:00:00Z`: what was known then. Now when left out.
+    as_of: Option<String>,
+}
+
+/// The last event that counts.
+enum Until {
+    End,
+    Position(Position),
+    Time(Time),
+}
+
+impl AsOf {
+    fn until(&self) -> Result<Until, Problem> {
+        let Some(text) = &self.as_of else { return Ok(Until::End) };
+        let position = text.parse().ok().map(Until::Position);
+        let until = position.or_else(|| text.parse().ok().map(Until::Time));
+        until
+            .ok_or_else(|| Problem::malformed("as_of must be a position or a time like 2026-11-22T09:00:00Z"))
+    }
+}
+
+impl Until {
+    fn covers(&self, recorded: &Recorded) -> bool {
+        match self {
+            Self::End => true,
+            Self::Position(last) => recorded.position <= *last,
+            Self::Time(last) => Time::from_unix(recorded.event.recorded_at.timestamp()) <= *last,
+        }
+    }
+}
+
+/// How the money is split, once that is decided.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SplitMoney {
+    /// Back to the renter.
+    #[schema(value_type = schema::Money)]
+    refund: Money,
+    /// To the owner.
+    #[schema(value_type = schema::Money)]
+    owner: Money,
+    /// To the operator.
+    #[schema(value_type = schema::Money)]
+    fee: Money,
+}
+
+/// How a contract stood.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ContractState {
+    /// Whether the lease was closed unrented.
+    closed: bool,
+    /// Who rented; null while nobody did.
+    #[schema(required)]
+    renter: Option<Uuid>,
+    /// The end of the paid time.
+    #[schema(value_type = Option<String>, format = DateTime, required)]
+    ends_at: Option<Time>,
+    /// What was paid for.
+    segments: Vec<Segment>,
+    /// The request for more time that waited to be paid.
+    #[schema(required)]
+    extension: Option<Extension>,
+    /// Who or what had ended it.
+    #[schema(value_type = Option<schema::EndedBy>, required)]
+    ended_by: Option<EndedBy>,
+    /// The instant the money was split at.
+    #[schema(value_type = Option<String>, format = DateTime, required)]
+    ended_at: Option<Time>,
+    /// How the money was split, once it had ended.
+    #[schema(required)]
+    split: Option<SplitMoney>,
+    /// Whether the owner's payout was issued.
+    paid_out: bool,
+}
+
+fn split(rental: &Rental) -> Option<SplitMoney> {
+    let splits = rental.splits(rental.ended.as_ref()?);
+    let asset: Asset = rental.started.paid.asset();
+    let sum = |part: fn(&Split) -> i128| Money::from_minor(splits.iter().map(part).sum(), asset).ok();
+    Some(SplitMoney { refund: sum(|s| s.refund)?, owner: sum(|s| s.owner)?, fee: sum(|s| s.fee)? })
+}
+
+impl From<&Ledger> for ContractState {
+    fn from(state: &Ledger) -> Self {
+        let rental = state.rental();
+        let segment = |s: &domain::contract::Segment| Segment {
+            start: s.term.start,
+            end: s.term.end,
+            paid: s.paid,
+            marketplace: s.order.marketplace.to_string(),
+            order_id: s.order.id.to_string(),
+        };
+        let pending = rental.and_then(|rental| rental.pending.as_ref()).map(|pending| Extension {
+            extension: pending.extension.0,
+            term_s: pending.term_s,
+            price: pending.price,
+            lapses_at: pending.lapses_at,
+        });
+        let ended = rental.and_then(|rental| rental.ended.as_ref());
+        Self {
+            closed: state.is_closed(),
+            renter: rental.map(|rental| rental.started.renter.0),
+            ends_at: rental.map(Rental::until),
+            segments: rental.map(|rental| rental.segments.iter().map(segment).collect()).unwrap_or_default(),
+            extension: pending,
+            ended_by: ended.map(|ended| ended.by),
+            ended_at: ended.map(|ended| ended.at),
+            split: rental.and_then(split),
+            paid_out: rental.is_some_and(|rental| rental.paid_out),
+        }
+    }
+}
+
+/// What happened to a contract, and how it stood.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct History {
+    /// Its events, the oldest first; at most the latest 1,000.
+    events: Vec<Event>,
+    /// How it stood after them.
+    state: ContractState,
+}
+
+/// What happened to a contract up to a moment: who, when, why, and how it stood then.
+#[utoipa::path(get, path = "/v1/contracts/{contract}/history", tag = "audit",
+    params(("contract" = Uuid, Path), AsOf), security(("token" = ["auditor", "operator"])),
+    responses((status = 200, description = "The history", body = History)))]
+pub async fn contract_history(
+    State(app): State<App>,
+    _caller: Auditor,
+    Path(contract): Path<ContractId>,
+    Query(as_of): Query<AsOf>,
+) -> Result<Answer<History>, Problem> {
+    let until = as_of.until()?;
+    let (stream, mut state, mut shown) = (Ledger::stream(&contract), Ledger::default(), Vec::new());
+    let (mut from, mut more) = (0, true);
+    while more {
+        let page = app.executor.log().read_stream(&stream, from, MAX_PAGE).await?;
+        more = page.last().is_some_and(|last| until.covers(last));
+        for recorded in page.into_iter().filter(|recorded| until.covers(recorded)) {
+            from = recorded.revision + 1;
+            let event = &recorded.event;
+            let decoded = ContractEvent::decode(&event.kind, event.schema, &event.payload).transpose();
+            decoded.map_err(ExecutorError::from)?.iter().for_each(|event| state.apply(event));
+            shown.push(recorded);
+        }
+    }
+    if shown.is_empty() {
+        return Err(Problem::not_found("contract"));
+    }
+    let latest = shown.split_off(shown.len().saturating_sub(MAX_SHOWN));
+    let events = latest.into_iter().map(Event::try_from).collect::<Result<_, _>>()?;
+    Ok(Answer::ok(History { events, state: ContractState::from(&state) }))
+}

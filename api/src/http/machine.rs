@@ -1,0 +1,163 @@
+//! What devices ask: to register, what to do, and that a receipt be taken.
+
+use axum::{extract::State, http::StatusCode};
+use domain::{
+    event::Position,
+    time::Time,
+    wire::{Grant, PollRequest, ServerSigned, SignedReceipt, SignedRegistration, WireError},
+};
+use projections::views::device_feed::DeviceFeedRow;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::{
+    answer::Answer,
+    auth::DeviceCaller,
+    extract::{Json, Query},
+    list::MAX_ITEMS,
+    schema,
+};
+use crate::{app::App, devices, error::Problem};
+
+/// A device's lease, told once it is registered; the same question gets the same answer.
+#[derive(ToSchema)]
+#[schema(as = Grant)]
+pub struct GrantForm {
+    /// The device's id.
+    pub device: Uuid,
+    /// The server's root key.
+    pub server_key: String,
+    /// The lease.
+    pub epoch: u32,
+    /// The gateway.
+    pub gateway: String,
+    /// The gateway's host name.
+    pub host: String,
+    /// The leased port.
+    pub port: u16,
+    /// The leased subdomain.
+    pub subdomain: String,
+    /// The renter's user name on the device.
+    pub user: String,
+    /// The renter's password on the device.
+    pub password: String,
+}
+
+fn not_believed(error: &WireError) -> Problem {
+    let action = "sign the message with the key that it names, as version 1 of the protocol says";
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-message", error.to_string(), action)
+}
+
+/// Registers the device and gives it a lease: the live one again, or the next. The body is a registration
+/// `{v, device_key, config_hash, hardware}` signed by the device's key in the context `berth registration v1`.
+#[utoipa::path(post, path = "/v1/device/register", tag = "device", security(("device_key" = [])),
+    request_body = schema::Signed,
+    responses((status = 200, description = "The lease", body = GrantForm)))]
+pub async fn register(
+    State(app): State<App>,
+    caller: DeviceCaller,
+    Json(registration): Json<SignedRegistration>,
+) -> Result<Answer<Grant>, Problem> {
+    let registration = registration.verify().map_err(|e| not_believed(&e))?;
+    let grant = devices::register(&app, caller.device, registration, &caller.by()).await?;
+    Ok(Answer::ok(grant))
+}
+
+/// Asks what to do: nonce in, signed answer out. With `wait_s`, waits for news.
+#[utoipa::path(post, path = "/v1/device/poll", tag = "device", security(("device_key" = [])),
+    request_body = schema::PollRequest,
+    responses((status = 200, description = "The signed answer", body = schema::ServerSigned)))]
+pub async fn poll(
+    State(app): State<App>,
+    caller: DeviceCaller,
+    Json(request): Json<PollRequest>,
+) -> Result<Answer<ServerSigned>, Problem> {
+    if request.v != domain::wire::VERSION {
+        return Err(not_believed(&WireError::Version(request.v)));
+    }
+    devices::answer(&app, caller.device, request).await.map(Answer::ok)
+}
+
+/// A sign of life.
+#[utoipa::path(post, path = "/v1/device/check-ins", tag = "device", security(("device_key" = [])),
+    responses((status = 204, description = "Noted")))]
+pub async fn check_in(State(app): State<App>, caller: DeviceCaller) -> Result<Answer<()>, Problem> {
+    devices::heard_of(&app, caller.device).await?;
+    Ok(Answer::done(None))
+}
+
+/// How a lease's data was erased.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Erasure {
+    /// The receipt.
+    #[schema(value_type = schema::Signed)]
+    receipt: SignedReceipt,
+}
+
+/// Sends an erasure receipt, signed by the device's key in the context `berth erasure receipt v1`.
+#[utoipa::path(post, path = "/v1/device/erasures", tag = "device", security(("device_key" = [])),
+    request_body = Erasure,
+    responses((status = 204, description = "Taken; the device may register again")))]
+pub async fn send_receipt(
+    State(app): State<App>,
+    caller: DeviceCaller,
+    Json(Erasure { receipt }): Json<Erasure>,
+) -> Result<Answer<()>, Problem> {
+    devices::record_erasure(&app, caller.device, receipt, &caller.by()).await?;
+    Ok(Answer::done(None))
+}
+
+/// An event that concerns the device.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DeviceEvent {
+    /// Its place in the log.
+    position: Position,
+    /// Its name, such as `LeaseGranted`.
+    r#type: String,
+    /// The lease it is about.
+    #[schema(required)]
+    epoch: Option<u32>,
+    /// When it was written down.
+    #[schema(value_type = String, format = DateTime)]
+    recorded_at: Time,
+}
+
+impl From<DeviceFeedRow> for DeviceEvent {
+    fn from(row: DeviceFeedRow) -> Self {
+        Self { position: row.position, r#type: row.kind, epoch: row.epoch, recorded_at: row.recorded_at }
+    }
+}
+
+/// A part of something that grows.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Feed<T> {
+    /// The items, the oldest first.
+    pub items: Vec<T>,
+    /// What to send as `after` to go on; null while there is nothing at all.
+    #[schema(required)]
+    pub after: Option<Position>,
+}
+
+/// Where to go on.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct AfterQuery {
+    /// Only what came after this position.
+    pub after: Option<Position>,
+}
+
+/// What happened to the device, at most 200 events at once.
+#[utoipa::path(get, path = "/v1/device/events", tag = "device", params(AfterQuery), security(("device_key" = [])),
+    responses((status = 200, description = "Events", body = Feed<DeviceEvent>)))]
+pub async fn device_events(
+    State(app): State<App>,
+    caller: DeviceCaller,
+    Query(AfterQuery { after }): Query<AfterQuery>,
+) -> Result<Answer<Feed<DeviceEvent>>, Problem> {
+    let rows = app.views.device_feed(caller.device, after, MAX_ITEMS).await?;
+    let after = rows.last().map_or(after, |row| Some(row.position));
+    Ok(Answer::ok(Feed { items: rows.into_iter().map(Into::into).collect(), after }))
+}

@@ -1,0 +1,127 @@
+//! The HTTP API: extract, authorise, command, execute, respond.
+//!
+//! # Shape
+//! One file for each group of routes; a route's documentation stands on its handler, and `/openapi.json` is made of it.
+//! Around all of them: [`frame`] (request ids, limits, headers) and [`idempotency`] (requests sent twice).
+
+pub mod accounts;
+pub mod answer;
+pub mod auth;
+pub mod contracts;
+pub mod devices;
+pub mod enrolment;
+pub mod event_stream;
+pub mod events;
+pub mod extract;
+pub mod frame;
+pub mod history;
+pub mod idempotency;
+pub mod list;
+pub mod machine;
+pub mod market;
+pub mod offers;
+pub mod openapi;
+pub mod orders;
+pub mod problems;
+pub mod rentals;
+pub mod roles;
+pub mod schema;
+pub mod settlements;
+pub mod setup;
+pub mod status;
+pub mod steps;
+pub mod timeline;
+pub mod tokens;
+
+use axum::{Router, extract::DefaultBodyLimit, middleware};
+use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::app::App;
+
+/// The whole API over a running server.
+#[must_use]
+pub fn router(app: App) -> Router {
+    let (router, document) = documented().split_for_parts();
+    let docs = SwaggerUi::new("/docs").external_url_unchecked("/openapi.json", openapi::finish(document));
+    router
+        .merge(docs)
+        .fallback(frame::no_such_path)
+        .method_not_allowed_fallback(frame::no_such_method)
+        .layer(DefaultBodyLimit::max(frame::MAX_BODY))
+        .layer(middleware::from_fn_with_state(app.clone(), idempotency::once))
+        .layer(middleware::from_fn_with_state(app.clone(), frame::frame))
+        .with_state(app)
+}
+
+/// The API's description, OpenAPI 3.1.
+#[must_use]
+pub fn document() -> serde_json::Value {
+    openapi::finish(documented().into_openapi())
+}
+
+fn documented() -> OpenApiRouter<App> {
+    OpenApiRouter::new().merge(public()).merge(for_owners()).merge(for_rentals()).merge(for_operators())
+}
+
+fn public() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(market::search_market))
+        .routes(routes!(market::price_term))
+        .routes(routes!(market::server_key))
+        .routes(routes!(setup::set_up))
+        .routes(routes!(status::is_alive))
+        .routes(routes!(status::is_ready))
+        .routes(routes!(problems::list_problems))
+        .routes(routes!(problems::explain_problem))
+        .routes(routes!(machine::register))
+        .routes(routes!(machine::poll))
+        .routes(routes!(machine::check_in))
+        .routes(routes!(machine::send_receipt))
+        .routes(routes!(machine::device_events))
+}
+
+fn for_owners() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(enrolment::enrol_device, devices::list_devices))
+        .routes(routes!(devices::get_device, devices::rename_device, devices::retire_device))
+        .routes(routes!(offers::publish_offer, offers::withdraw_offer))
+        .routes(routes!(enrolment::replace_enrolment_key))
+        .routes(routes!(enrolment::transfer_device))
+        .routes(routes!(settlements::list_payouts))
+}
+
+fn for_rentals() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(orders::receive_order, orders::list_orders))
+        .routes(routes!(orders::get_order))
+        .routes(routes!(settlements::list_refunds))
+        .routes(routes!(settlements::get_settlement))
+        .routes(routes!(steps::start_settlement))
+        .routes(routes!(steps::report_settled))
+        .routes(routes!(steps::report_failed))
+        .routes(routes!(steps::report_quarantined))
+        .routes(routes!(steps::resolve_settlement))
+        .routes(routes!(contracts::list_contracts))
+        .routes(routes!(contracts::get_contract))
+        .routes(routes!(rentals::quote_refund))
+        .routes(routes!(rentals::request_extension))
+        .routes(routes!(rentals::terminate_rental))
+        .routes(routes!(rentals::get_credentials))
+}
+
+fn for_operators() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(events::list_events))
+        .routes(routes!(event_stream::stream_events))
+        .routes(routes!(history::contract_history))
+        .routes(routes!(timeline::subject_timeline))
+        .routes(routes!(accounts::open_account, accounts::list_accounts))
+        .routes(routes!(accounts::get_account, accounts::change_account, accounts::erase_account))
+        .routes(routes!(roles::grant_role))
+        .routes(routes!(roles::revoke_role))
+        .routes(routes!(tokens::issue_token, tokens::list_tokens))
+        .routes(routes!(tokens::revoke_token))
+        .routes(routes!(status::list_attention))
+        .routes(routes!(status::server_status))
+}

@@ -1,0 +1,249 @@
+//! Orders: payments that a marketplace received.
+
+use axum::{
+    extract::State,
+    http::{StatusCode, Uri},
+    response::{IntoResponse, Response},
+};
+use domain::{
+    account::Role,
+    id::{AccountId, MarketplaceName, OrderId, OrderKey, SettlementId},
+    money::Money,
+    order::{Fate, OrderItem, RejectReason},
+    time::{Interval, Time},
+};
+use projections::views::orders::{OrderRow, OrderScope, OrderStatus};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::{
+    answer::Answer,
+    auth::{Caller, Marketplace, OrderReader},
+    extract::{Json, Path, Query},
+    list::{List, Part},
+    schema,
+};
+use crate::{
+    app::App,
+    error::Problem,
+    orders::{self, Received},
+};
+
+/// A payment received.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewOrder {
+    /// Your own id of it: 1 to 128 of `A-Z a-z 0-9 . _ -`. It can be received once.
+    #[schema(value_type = String, pattern = "^[A-Za-z0-9._-]{1,128}$")]
+    order_id: OrderId,
+    /// What was bought.
+    #[schema(value_type = schema::OrderItem)]
+    item: OrderItem,
+    /// Who bought: an account with the role renter.
+    renter: Uuid,
+    /// What was received.
+    #[schema(value_type = schema::Money)]
+    paid: Money,
+}
+
+/// Money that goes back.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OrderRefund {
+    /// The settlement that moves it.
+    settlement: Uuid,
+    /// How much: all that was received.
+    #[schema(value_type = schema::Money)]
+    amount: Money,
+}
+
+/// An order and what became of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Order {
+    /// The marketplace's id of it.
+    order_id: String,
+    /// The marketplace.
+    marketplace: String,
+    /// How far it is.
+    #[schema(value_type = schema::OrderStatus)]
+    status: OrderStatus,
+    /// What was bought.
+    #[schema(value_type = schema::OrderItem)]
+    item: OrderItem,
+    /// Who bought.
+    renter: Uuid,
+    /// What was received.
+    #[schema(value_type = schema::Money)]
+    paid: Money,
+    /// When it was received.
+    #[schema(value_type = Option<String>, format = DateTime, required)]
+    received_at: Option<Time>,
+    /// The contract it pays for, once accepted.
+    #[schema(required)]
+    contract: Option<Uuid>,
+    /// The time it bought, once accepted.
+    #[schema(value_type = Option<schema::Interval>, required)]
+    segment: Option<Interval>,
+    /// Why it was rejected.
+    #[schema(value_type = Option<schema::RejectReason>, required)]
+    reason: Option<RejectReason>,
+    /// Its refund, once rejected.
+    #[schema(required)]
+    refund: Option<OrderRefund>,
+}
+
+fn refund(settlement: SettlementId, amount: Money) -> OrderRefund {
+    OrderRefund { settlement: settlement.0, amount }
+}
+
+impl From<OrderRow> for Order {
+    fn from(row: OrderRow) -> Self {
+        Self {
+            order_id: row.order_key.id.to_string(),
+            marketplace: row.marketplace.to_string(),
+            status: row.status,
+            item: row.item,
+            renter: row.renter.0,
+            paid: row.paid,
+            received_at: Some(row.received_at),
+            contract: row.contract.map(|contract| contract.0),
+            segment: row.segment,
+            reason: row.reason,
+            refund: row.settlement.map(|settlement| refund(settlement, row.paid)),
+        }
+    }
+}
+
+impl From<&Received> for Order {
+    fn from(received: &Received) -> Self {
+        let order = &received.order;
+        let mut shown = Self {
+            order_id: order.order.id.to_string(),
+            marketplace: order.order.marketplace.to_string(),
+            status: OrderStatus::Received,
+            item: order.item.clone(),
+            renter: order.renter.0,
+            paid: order.paid,
+            received_at: None,
+            contract: None,
+            segment: None,
+            reason: None,
+            refund: None,
+        };
+        match &received.fate {
+            None => {}
+            Some(Fate::Accepted(e)) => {
+                shown.status = OrderStatus::Accepted;
+                (shown.contract, shown.segment) = (Some(e.contract.0), Some(e.segment));
+            }
+            Some(Fate::Rejected(e)) => {
+                shown.status = OrderStatus::Rejected;
+                shown.reason = Some(e.reason.clone());
+                shown.refund = Some(refund(e.settlement, e.refund));
+            }
+        }
+        shown
+    }
+}
+
+/// The marketplace that an account brings orders from.
+///
+/// # Errors
+/// 403 when the account has no marketplace name.
+pub async fn marketplace(app: &App, caller: &Caller) -> Result<MarketplaceName, Problem> {
+    let person = app.private.person(caller.account).await?;
+    let missing = || Problem::forbidden("this account has no marketplace name");
+    person.and_then(|person| person.marketplace).ok_or_else(missing)
+}
+
+/// The marketplace whose orders and money a caller may see; `None` for all.
+///
+/// # Errors
+/// When a marketplace account has no marketplace name.
+pub async fn visible_marketplace(app: &App, caller: &Caller) -> Result<Option<MarketplaceName>, Problem> {
+    let everything = caller.is_any(&[Role::Operator, Role::Auditor]);
+    if everything { Ok(None) } else { marketplace(app, caller).await.map(Some) }
+}
+
+/// Brings a payment. It is accepted (201, and 200 when brought again), or rejected with a full refund: then the answer
+/// is a problem with the members `order`, `reason` and `refund`. When that is not decided within seconds: 202.
+#[utoipa::path(post, path = "/v1/orders", tag = "marketplace", security(("token" = ["marketplace"])),
+    request_body = NewOrder,
+    responses(
+        (status = 201, description = "Accepted", body = Order),
+        (status = 200, description = "Accepted before", body = Order),
+        (status = 202, description = "Received, not decided yet: ask for the order again", body = Order)))]
+pub async fn receive_order(
+    State(app): State<App>,
+    caller: Marketplace,
+    Json(new): Json<NewOrder>,
+) -> Result<Response, Problem> {
+    let key = OrderKey { marketplace: marketplace(&app, &caller).await?, id: new.order_id };
+    let renter = AccountId(new.renter);
+    let received = orders::receive(&app, key, new.item, renter, new.paid, &caller.by()).await?;
+    let shown = Order::from(&received);
+    let location = format!("/v1/orders/{}", shown.order_id);
+    Ok(match &received.fate {
+        Some(Fate::Rejected(e)) => {
+            let refund = refund(e.settlement, e.refund);
+            let problem = Problem::from(&e.reason).with("order", &shown.order_id).with("reason", &e.reason);
+            problem.with("refund", refund).into_response()
+        }
+        Some(Fate::Accepted(_)) if received.new => {
+            Answer::created(shown, &location).wrote(received.position).into_response()
+        }
+        Some(Fate::Accepted(_)) => Answer::ok(shown).into_response(),
+        None => Answer::created(shown, &location)
+            .status(StatusCode::ACCEPTED)
+            .wrote(received.position)
+            .into_response(),
+    })
+}
+
+/// Whose order it is.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct OrderQuery {
+    /// For operators and auditors: the marketplace that received it.
+    #[param(value_type = Option<String>)]
+    marketplace: Option<MarketplaceName>,
+}
+
+/// An order and what became of it.
+#[utoipa::path(get, path = "/v1/orders/{order_id}", tag = "marketplace",
+    params(("order_id" = String, Path), OrderQuery), security(("token" = ["marketplace", "operator", "auditor"])),
+    responses((status = 200, description = "The order", body = Order)))]
+pub async fn get_order(
+    State(app): State<App>,
+    caller: OrderReader,
+    Path(id): Path<OrderId>,
+    Query(query): Query<OrderQuery>,
+) -> Result<Answer<Order>, Problem> {
+    let marketplace = match visible_marketplace(&app, &caller).await? {
+        Some(own) if query.marketplace.as_ref().is_none_or(|wanted| *wanted == own) => own,
+        Some(_) => return Err(Problem::not_found("order")),
+        None => query
+            .marketplace
+            .ok_or_else(|| Problem::malformed("say which marketplace received it: ?marketplace="))?,
+    };
+    let row =
+        app.views.order(OrderKey { marketplace, id }).await?.ok_or_else(|| Problem::not_found("order"))?;
+    let revision = row.revision;
+    Ok(Answer::ok(Order::from(row)).at(revision))
+}
+
+/// Your marketplace's orders, the newest first; all orders for operators and auditors.
+#[utoipa::path(get, path = "/v1/orders", tag = "marketplace", params(Part),
+    security(("token" = ["marketplace", "operator", "auditor"])),
+    responses((status = 200, description = "Orders", body = List<Order>)))]
+pub async fn list_orders(
+    State(app): State<App>,
+    caller: OrderReader,
+    uri: Uri,
+    Query(part): Query<Part>,
+) -> Result<Answer<List<Order>>, Problem> {
+    let scope = visible_marketplace(&app, &caller).await?.map_or(OrderScope::All, OrderScope::Marketplace);
+    let rows = app.views.orders(scope, part.newest("orders")?).await?;
+    part.answer(&uri, "orders", rows, |row| row.position, Order::from)
+}

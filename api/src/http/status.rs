@@ -1,0 +1,120 @@
+//! How the server is.
+
+use axum::{extract::State, http::StatusCode};
+use domain::{event::Position, time::Time};
+use projections::private::Attention as AttentionRow;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{answer::Answer, auth::Auditor, list::List};
+use crate::{app::App, error::Problem};
+
+/// How many events the views may be behind before the server counts as not ready.
+const MAX_LAG: u64 = 10_000;
+
+/// Whether all is well.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Health {
+    /// Always `ok`.
+    status: &'static str,
+}
+
+/// Whether the server lives.
+#[utoipa::path(get, path = "/healthz", tag = "server",
+    responses((status = 200, description = "It lives", body = Health)))]
+pub async fn is_alive() -> Answer<Health> {
+    Answer::ok(Health { status: "ok" })
+}
+
+fn not_ready(why: impl Into<String>) -> Problem {
+    let action = "send requests to another server, or wait";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", why, action).retry_after(5)
+}
+
+/// Whether the server should get requests: not while it stops, cannot read its log, or its views are far behind.
+#[utoipa::path(get, path = "/readyz", tag = "server",
+    responses((status = 200, description = "It is ready", body = Health)))]
+pub async fn is_ready(State(app): State<App>) -> Result<Answer<Health>, Problem> {
+    if app.stop.is_cancelled() {
+        return Err(not_ready("the server is stopping"));
+    }
+    let unreadable = |e: &dyn std::fmt::Display| {
+        tracing::error!(error = %e, "the server is not ready");
+        not_ready("the ledger cannot be read")
+    };
+    let head = app.executor.log().head().await.map_err(|e| unreadable(&e))?;
+    let views = app.views.checkpoint().await.map_err(|e| unreadable(&e))?;
+    let lag = head.map_or(0, |head| head + 1).saturating_sub(views);
+    if lag > MAX_LAG {
+        return Err(not_ready(format!("the views are {lag} events behind")));
+    }
+    Ok(Answer::ok(Health { status: "ok" }))
+}
+
+/// How the server is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ServerStatus {
+    /// The program's version.
+    version: &'static str,
+    /// The server's time.
+    #[schema(value_type = String, format = DateTime)]
+    now: Time,
+    /// Since when it runs.
+    #[schema(value_type = String, format = DateTime)]
+    up_since: Time,
+    /// The last position of the log; null while it is empty.
+    #[schema(required)]
+    head: Option<Position>,
+    /// The first position that some view has not folded.
+    views_next: Position,
+    /// The first position that the steward has not handled.
+    steward_next: Position,
+}
+
+/// How the server is.
+#[utoipa::path(get, path = "/v1/status", tag = "server", security(("token" = ["operator", "auditor"])),
+    responses((status = 200, description = "The status", body = ServerStatus)))]
+pub async fn server_status(
+    State(app): State<App>,
+    _caller: Auditor,
+) -> Result<Answer<ServerStatus>, Problem> {
+    Ok(Answer::ok(ServerStatus {
+        version: env!("CARGO_PKG_VERSION"),
+        now: app.clock.time(),
+        up_since: app.up_since,
+        head: app.executor.log().head().await?,
+        views_next: app.views.checkpoint().await?,
+        steward_next: app.private.follower("steward").await?,
+    }))
+}
+
+/// Something that a human should look at.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Attention {
+    /// The stream it is about.
+    subject: String,
+    /// What kind of trouble.
+    what: String,
+    /// What happened.
+    detail: String,
+    /// Since when.
+    #[schema(value_type = String, format = DateTime)]
+    since: Time,
+}
+
+impl From<AttentionRow> for Attention {
+    fn from(row: AttentionRow) -> Self {
+        Self { subject: row.subject, what: row.what, detail: row.detail, since: row.since }
+    }
+}
+
+/// What a human should look at, the oldest 500.
+#[utoipa::path(get, path = "/v1/attention", tag = "server", security(("token" = ["operator", "auditor"])),
+    responses((status = 200, description = "What to look at", body = List<Attention>)))]
+pub async fn list_attention(
+    State(app): State<App>,
+    _caller: Auditor,
+) -> Result<Answer<List<Attention>>, Problem> {
+    let items = app.private.attention().await?.into_iter().map(Into::into).collect();
+    Ok(Answer::ok(List { items, next: None }))
+}

@@ -1,0 +1,3 @@
+//! Tests of the log and the views together, over real files.
+
+mod views;

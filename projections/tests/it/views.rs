@@ -1,0 +1,7 @@
+//! The views' promises, on generated marketplaces.
+
+mod live;
+mod market;
+mod rebuild;
+mod split;
+mod support;

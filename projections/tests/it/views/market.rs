@@ -1,0 +1,1 @@
+//! What the views say about a marketplace, checked against the domain's own state.
