@@ -30,7 +30,10 @@ pub use memory::Agent;
 
 /// How long a question may wait at the server for news.
 const WAIT_S: u32 = 25;
-/// So many quick answers with news in a row are followed up at once; then the server's pace is kept.
+/// The server is asked again within this time after its last word lapsed.
+const LAPSE_RETRY_S: f64 = 2.0;
+/// So many quick answers in a row are followed up at once; then news slow the agent to a poll a second, and answers
+/// without news to the server's pace.
 const QUICK_MAX: u32 = 10;
 
 /// How a turn ended.
@@ -99,6 +102,7 @@ impl Agent {
         pace.quick = if held { 0 } else { pace.quick.saturating_add(1) };
         let first = !std::mem::replace(&mut pace.settled, matches!(turn, Turn::Settled));
         match turn {
+            _ if pace.quick > QUICK_MAX && news => Duration::from_secs_f64(0.5 + dice::unit()),
             _ if pace.quick > QUICK_MAX => pace::steady(next_poll_s, dice::unit()),
             Turn::AskNow => Duration::ZERO,
             Turn::AskSoon => Duration::from_secs_f64(0.2 + 0.3 * dice::unit()),
@@ -148,15 +152,18 @@ impl Agent {
         Ok(word)
     }
 
-    /// Sleeps, stopping the workload on the way if the last word lapses.
+    /// Sleeps. If the last word lapses on the way, the workload is stopped and the server asked again soon: the lapse may
+    /// be the end of the paid time, and a tombstone or an extension may wait.
     async fn sleep(&mut self, wait: Duration) {
         let end = Instant::now() + wait;
-        while let Some(lapse) = self.lapse().filter(|lapse| *lapse < end) {
-            tokio::time::sleep_until(lapse.into()).await;
-            self.lapsed();
-            self.act(&Heard::Silence(Why::Lapsed)).await;
-        }
-        tokio::time::sleep_until(end.into()).await;
+        let Some(lapse) = self.lapse().filter(|lapse| *lapse < end) else {
+            return tokio::time::sleep_until(end.into()).await;
+        };
+        tokio::time::sleep_until(lapse.into()).await;
+        self.lapsed();
+        self.act(&Heard::Silence(Why::Lapsed)).await;
+        let soon = Instant::now() + Duration::from_secs_f64(LAPSE_RETRY_S * dice::unit());
+        tokio::time::sleep_until(soon.min(end).into()).await;
     }
 
     fn lapsed(&mut self) {

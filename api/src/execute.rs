@@ -112,12 +112,15 @@ pub enum ExecutorError {
     Decode(#[from] DecodeError),
 }
 
+/// An aggregate's state at a revision.
+type Cached = (Revision, Arc<dyn Any + Send + Sync>);
+
 /// Carries out commands.
 #[derive(Debug)]
 pub struct Executor {
     log: Arc<dyn EventLog>,
     clock: Clock,
-    cache: Mutex<HashMap<StreamName, (Revision, Arc<dyn Any + Send + Sync>)>>,
+    cache: Mutex<HashMap<StreamName, Cached>>,
 }
 
 impl Executor {

@@ -8,8 +8,8 @@
 //! # Correctness
 //! - A cached row equals the stored one unless it is marked as changed. Whoever finds that somebody else has written
 //!   the table, or rolls a transaction back, calls [`Cache::clear`].
-//! - Memory is bounded: a cache holds two generations of [`GENERATION`] rows, give or take what one batch of events
-//!   touches; the older generation is written and forgotten when the younger is full.
+//! - Memory is bounded: when a cache holds [`MAX_ROWS`] rows, those that were not asked for since the last time that
+//!   happened are written and forgotten.
 //! - Deletions are written before insertions, so a unique value may wander from one row to another within a batch.
 
 mod cache;
@@ -20,7 +20,7 @@ use std::{fmt, hash::Hash};
 use rusqlite::Statement;
 
 pub use self::{
-    cache::{Cache, GENERATION, Rows, Sql, Which},
+    cache::{Cache, MAX_ROWS, Rows, Sql, Which},
     column::{BadColumn, Column},
 };
 

@@ -69,7 +69,7 @@ impl AccountCommand {
         let app = match &self {
             // The first account may be opened before the server ever ran.
             Self::Add { .. } => {
-                let data = DataDir::open(&common.data)?;
+                let data = DataDir::open(&common.data())?;
                 App::open(&data, common.load(&[])?.config, Clock::System, rebuild::bar()).await?
             }
             _ => common.open().await?,

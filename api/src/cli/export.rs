@@ -42,7 +42,7 @@ impl Export {
     /// Streams it; memory does not grow with the ledger.
     pub async fn run(self, common: &Common) -> anyhow::Result<()> {
         let Self::Events { format, after } = self;
-        let data = DataDir::existing(&common.data)?;
+        let data = DataDir::existing(&common.data())?;
         let log = SqliteLog::open_read_only(data.log()).await?;
         let mut out = BufWriter::new(std::io::stdout().lock());
         let written = write(&log, format, after, &mut out).await.and_then(|()| Ok(out.flush()?));

@@ -33,9 +33,9 @@ struct Cli {
 /// Flags of every command.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Common {
-    /// The folder that holds ledger, views, private store and keys
-    #[arg(long, global = true, env = "BERTH_DATA", default_value = "./berth-data")]
-    pub data: PathBuf,
+    /// The folder that holds ledger, views, private store and keys [default: ./berth-data]
+    #[arg(long, global = true, env = "BERTH_DATA")]
+    pub data: Option<PathBuf>,
     /// A configuration file; `berth.toml` in the data folder is read when it exists
     #[arg(long, global = true, env = "BERTH_CONFIG")]
     pub config: Option<PathBuf>,
@@ -85,12 +85,18 @@ enum Command {
 }
 
 impl Common {
+    /// The data folder.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.data.clone().unwrap_or_else(|| "./berth-data".into())
+    }
+
     /// Loads the configuration.
     ///
     /// # Errors
     /// When a name or value is wrong.
     pub fn load(&self, flags: &[(&str, String)]) -> anyhow::Result<Loaded> {
-        let beside = self.data.join("berth.toml");
+        let beside = self.data().join("berth.toml");
         let file = self.config.clone().or_else(|| beside.exists().then_some(beside));
         config::load(file.as_deref(), std::env::vars(), flags)
     }
@@ -100,7 +106,7 @@ impl Common {
     /// # Errors
     /// When there is none or it cannot be used.
     pub async fn open(&self) -> anyhow::Result<App> {
-        let data = DataDir::existing(&self.data)?;
+        let data = DataDir::existing(&self.data())?;
         App::open(&data, self.load(&[])?.config, Clock::System, rebuild::bar()).await
     }
 }

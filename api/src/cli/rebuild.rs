@@ -22,7 +22,7 @@ pub struct Rebuild {
 impl Rebuild {
     /// Rebuilds while the old views go on serving.
     pub async fn run(self, common: &Common) -> anyhow::Result<()> {
-        let data = DataDir::existing(&common.data)?;
+        let data = DataDir::existing(&common.data())?;
         let log: Arc<dyn EventLog> = Arc::new(SqliteLog::open_read_only(data.log()).await?);
         let names = (!self.views.is_empty()).then_some(self.views.as_slice());
         let started = std::time::Instant::now();

@@ -60,7 +60,7 @@ impl AsOf {
 impl Replay {
     /// Prints a line for each event.
     pub async fn run(self, common: &Common) -> anyhow::Result<()> {
-        let data = DataDir::existing(&common.data)?;
+        let data = DataDir::existing(&common.data())?;
         let log = SqliteLog::open_read_only(data.log()).await?;
         let stream = self.contract.map(|contract| Contract::stream(&contract));
         let mut from = 0;

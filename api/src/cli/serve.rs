@@ -29,7 +29,7 @@ impl Serve {
         let flags: Vec<_> = self.listen.map(|listen| ("listen", listen)).into_iter().collect();
         let config = common.load(&flags)?.config;
         let listen = config.listen.clone();
-        let data = DataDir::open(&common.data)?;
+        let data = DataDir::open(&common.data())?;
         let app = App::open(&data, config, Clock::System, rebuild::bar()).await?;
         let listener = TcpListener::bind(&listen).await;
         let listener =
@@ -37,7 +37,7 @@ impl Serve {
         let set_up = accounts::offer_set_up(&app).await?;
         let server = Server::start(app, listener, true).await?;
         let address = server.address;
-        tracing::info!(%address, data = %common.data.display(), "berth is listening");
+        tracing::info!(%address, data = %common.data().display(), "berth is listening");
         println!("Berth listens on http://{address} (API docs at http://{address}/docs)");
         if let Some(code) = set_up {
             println!("Nobody has an account yet. Make the first operator, once, with this code:");

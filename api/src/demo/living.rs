@@ -90,18 +90,26 @@ async fn live(market: &Market) -> anyhow::Result<()> {
     }
     for beat in 0_usize.. {
         tokio::time::sleep(BEAT).await;
-        match beat % 6 {
-            0 | 2 => rent(market, beat).await?,
-            1 => extend(market).await?,
-            3 => reboot(market, &mut machines, beat).await?,
-            4 => leave(market, beat).await?,
-            _ => {
-                let settled = market.shop.api.settle_all().await?;
-                say(market, &format!("the shop settles {settled} refunds and payouts"));
-            }
+        // People come too late, or somebody else was faster: the marketplace says no, and life goes on.
+        if let Err(no) = happen(market, &mut machines, beat).await {
+            say(market, &format!("that did not work: {no:#}"));
         }
     }
     Ok(())
+}
+
+async fn happen(market: &Market, machines: &mut [(DeviceId, Machine)], beat: usize) -> anyhow::Result<()> {
+    match beat % 6 {
+        0 | 2 => rent(market, beat).await,
+        1 => extend(market).await,
+        3 => reboot(market, machines, beat).await,
+        4 => leave(market, beat).await,
+        _ => {
+            let settled = market.shop.api.settle_all().await?;
+            say(market, &format!("the shop settles {settled} refunds and payouts"));
+            Ok(())
+        }
+    }
 }
 
 fn say(market: &Market, text: &str) {
@@ -116,7 +124,7 @@ async fn rent(market: &Market, beat: usize) -> anyhow::Result<()> {
     };
     let device = item["device"].as_str().context("a listed device has an id")?;
     let price = market.rita.api.get(&format!("/v1/market/{device}/price?term_s={TERM_S}")).await?;
-    let (who, renter) = if beat % 4 == 0 { ("Rita", &market.rita) } else { ("Ron", &market.ron) };
+    let (who, renter) = if beat.is_multiple_of(4) { ("Rita", &market.rita) } else { ("Ron", &market.ron) };
     let order = json!({
         "order_id": format!("living-{beat}"),
         "renter": renter.id,

@@ -30,10 +30,8 @@ pub struct Demo {
 impl Demo {
     /// Runs the demo. Without `--data` everything lies in a temporary folder that is removed at the end.
     pub async fn run(self, common: &Common) -> anyhow::Result<()> {
-        // Whether `--data` was given cannot be told from its default; a demo never touches an existing ledger.
-        let named = common.data != PathBuf::from("./berth-data");
         let scratch = Scratch::new()?;
-        let root = if named { common.data.clone() } else { scratch.0.clone() };
+        let root = common.data.clone().unwrap_or_else(|| scratch.0.clone());
         let data = DataDir::open(&root)?;
         ensure!(
             !data.log().exists(),

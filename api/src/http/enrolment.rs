@@ -82,7 +82,8 @@ pub struct Transfer {
     to: Uuid,
 }
 
-/// Gives a device to another owner. It leaves the market, and the new owner must replace the enrolment key.
+/// Gives a device that holds no lease to another owner. It leaves the market, and its enrolment key is worth nothing
+/// until the new owner replaces it.
 #[utoipa::path(post, path = "/v1/devices/{device}/transfer", tag = "devices", params(("device" = Uuid, Path)),
     security(("token" = ["owner", "operator"])), request_body = Transfer,
     responses((status = 204, description = "The device has a new owner")))]

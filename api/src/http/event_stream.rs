@@ -15,7 +15,6 @@ use axum::{
     http::HeaderMap,
     response::sse::{self, KeepAlive, Sse},
 };
-use domain::event::Position;
 use futures_util::{Stream, StreamExt, stream};
 use serde::Deserialize;
 use tokio::{
@@ -28,6 +27,7 @@ use super::{
     auth::{Auditor, recognise},
     events::{Event, Filter},
     extract::Query,
+    machine::in_range,
 };
 use crate::{app::App, error::Problem};
 
@@ -48,7 +48,7 @@ static STREAMS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::
 #[into_params(parameter_in = Query)]
 pub struct StreamQuery {
     /// Only what came after this position; `Last-Event-ID` goes before it. From the beginning when left out.
-    after: Option<Position>,
+    after: Option<u64>,
     /// Only events of this name, such as `RentalStarted`.
     r#type: Option<String>,
     /// Only events of this stream, such as `device-<id>`.
@@ -60,7 +60,7 @@ struct Open {
     app: App,
     headers: HeaderMap,
     filter: Filter,
-    after: Option<Position>,
+    after: Option<u64>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -100,7 +100,7 @@ pub async fn stream_events(
         Some(Some(last)) => Some(last),
         None => query.after,
     };
-    let open = Open { app, headers, filter, after, _permit: permit };
+    let open = Open { app, headers, filter, after: in_range(after), _permit: permit };
     let batches = stream::unfold(open, Open::next);
     let events = batches.flat_map(|batch| stream::iter(batch.into_iter().map(|event| written(&event))));
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))

@@ -20,7 +20,13 @@ use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{answer::Answer, auth::Auditor, extract::Query, list::Part, machine::Feed};
+use super::{
+    answer::Answer,
+    auth::Auditor,
+    extract::Query,
+    list::Part,
+    machine::{Feed, in_range},
+};
 use crate::{app::App, error::Problem};
 
 /// The most events that one page looks at.
@@ -34,11 +40,11 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Event {
     /// Its place in the whole log, from 0.
-    pub position: Position,
+    pub position: u64,
     /// Its stream, such as `device-<id>`.
     pub stream: String,
     /// Its place in the stream, from 0.
-    pub revision: Revision,
+    pub revision: u64,
     /// Its id.
     pub id: Uuid,
     /// Its name, such as `RentalStarted`.
@@ -100,7 +106,7 @@ impl TryFrom<Recorded> for Event {
 #[into_params(parameter_in = Query)]
 pub struct EventsQuery {
     /// Only what came after this position; from the beginning when left out.
-    pub after: Option<Position>,
+    pub after: Option<u64>,
     /// Only events of this name, such as `RentalStarted`.
     pub r#type: Option<String>,
     /// Only events of this stream, such as `device-<id>`.
@@ -235,7 +241,7 @@ pub async fn list_events(
     let limit = Part { limit: query.limit, cursor: None }.limit()?;
     let filter = Filter::new(query.r#type, query.stream)?;
     let wait = Duration::from_secs(query.wait.unwrap_or(0).min(MAX_WAIT_S));
-    let (found, after) = filter.wait(&app, query.after, limit, Instant::now() + wait).await?;
+    let (found, after) = filter.wait(&app, in_range(query.after), limit, Instant::now() + wait).await?;
     let items = found.into_iter().map(Event::try_from).collect::<Result<_, _>>()?;
     Ok(Answer::ok(Feed { items, after }))
 }

@@ -91,6 +91,10 @@ pub fn too_large() -> Problem {
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    // A list would be taken for an object whose members stand in order.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(Problem::invalid("the body must be a JSON object"));
+    }
     serde_json::from_slice(body).map_err(|e| match e.classify() {
         Category::Data => Problem::invalid(short(&e)),
         Category::Io | Category::Syntax | Category::Eof => {

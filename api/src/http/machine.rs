@@ -2,7 +2,6 @@
 
 use axum::{extract::State, http::StatusCode};
 use domain::{
-    event::Position,
     time::Time,
     wire::{Grant, PollRequest, ServerSigned, SignedReceipt, SignedRegistration, WireError},
 };
@@ -113,7 +112,7 @@ pub async fn send_receipt(
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DeviceEvent {
     /// Its place in the log.
-    position: Position,
+    position: u64,
     /// Its name, such as `LeaseGranted`.
     r#type: String,
     /// The lease it is about.
@@ -137,7 +136,7 @@ pub struct Feed<T> {
     pub items: Vec<T>,
     /// What to send as `after` to go on; null while there is nothing at all.
     #[schema(required)]
-    pub after: Option<Position>,
+    pub after: Option<u64>,
 }
 
 /// Where to go on.
@@ -146,7 +145,13 @@ pub struct Feed<T> {
 #[into_params(parameter_in = Query)]
 pub struct AfterQuery {
     /// Only what came after this position.
-    pub after: Option<Position>,
+    pub after: Option<u64>,
+}
+
+/// A position that can be counted on from: whatever is beyond any log stays beyond it.
+#[must_use]
+pub fn in_range(after: Option<u64>) -> Option<u64> {
+    after.map(|after| after.min(1 << 62))
 }
 
 /// What happened to the device, at most 200 events at once.
@@ -157,6 +162,7 @@ pub async fn device_events(
     caller: DeviceCaller,
     Query(AfterQuery { after }): Query<AfterQuery>,
 ) -> Result<Answer<Feed<DeviceEvent>>, Problem> {
+    let after = in_range(after);
     let rows = app.views.device_feed(caller.device, after, MAX_ITEMS).await?;
     let after = rows.last().map_or(after, |row| Some(row.position));
     Ok(Answer::ok(Feed { items: rows.into_iter().map(Into::into).collect(), after }))

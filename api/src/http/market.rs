@@ -4,7 +4,7 @@ use axum::{extract::State, http::Uri};
 use domain::{
     id::DeviceId,
     money::{Asset, Money},
-    time::{Seconds, Time},
+    time::Time,
 };
 use projections::views::market::{Cursor, MarketFilter, MarketRow, MarketSort};
 use serde::{Deserialize, Serialize};
@@ -147,7 +147,7 @@ pub async fn search_market(
 pub struct TermQuery {
     /// Seconds wanted.
     #[param(minimum = 1)]
-    term_s: Seconds,
+    term_s: i64,
 }
 
 /// What a term costs.
@@ -156,7 +156,7 @@ pub struct Price {
     /// The device.
     device: Uuid,
     /// Seconds wanted.
-    term_s: Seconds,
+    term_s: i64,
     /// What they cost: exactly this must be paid.
     #[schema(value_type = schema::Money)]
     price: Money,

@@ -40,7 +40,6 @@ use utoipa_swagger_ui::SwaggerUi;
 use crate::app::App;
 
 /// The whole API over a running server.
-#[must_use]
 pub fn router(app: App) -> Router {
     let (router, document) = documented().split_for_parts();
     let docs = SwaggerUi::new("/docs").external_url_unchecked("/openapi.json", openapi::finish(document));

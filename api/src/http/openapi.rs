@@ -125,7 +125,9 @@ fn complete(operation: &mut Value, names_something: bool, reads: bool) {
         }
         let parameters = parameters.as_array_mut();
         let matching = "The ETag of what is changed; 412 when it is another by now";
-        let headers = [header("Idempotency-Key", once)].into_iter().chain(names_something.then(|| header("If-Match", matching)));
+        let headers = [header("Idempotency-Key", once)]
+            .into_iter()
+            .chain(names_something.then(|| header("If-Match", matching)));
         parameters.into_iter().for_each(|all| all.extend(headers.clone()));
     }
 }

@@ -8,18 +8,30 @@ use crate::error::Problem;
 
 /// Kind, HTTP status, and what it means. A kind, once here, keeps its meaning.
 pub const KINDS: &[(&str, u16, &str)] = &[
-    ("account-erased", 410, "The person behind the account was forgotten; the account can do nothing any more."),
+    (
+        "account-erased",
+        410,
+        "The person behind the account was forgotten; the account can do nothing any more.",
+    ),
     ("already-enrolled", 409, "The device is in the books already, with another owner or key."),
     ("already-let", 409, "Somebody else rents the device under this lease."),
     ("bad-message", 422, "A device's message has a wrong form or version, or its signature does not fit."),
-    ("bad-receipt", 422, "The erasure receipt is not signed by the key that held the lease, or names another tombstone."),
+    (
+        "bad-receipt",
+        422,
+        "The erasure receipt is not signed by the key that held the lease, or names another tombstone.",
+    ),
     ("contract-unknown", 409, "The order is for a contract that does not exist; it is refunded in full."),
     ("device-let", 409, "A rental runs on the device."),
     ("device-lost", 409, "The device has not been heard of for too long; the order is refunded in full."),
     ("device-retired", 409, "The owner took the device out of service for good."),
     ("device-unknown", 409, "The order is for a device that does not exist; it is refunded in full."),
     ("enrolment-key-unknown", 401, "No device has this enrolment key, or its owner has replaced it."),
-    ("epoch-not-erased", 409, "The device must erase its last lease's data and send the receipt before it gets another."),
+    (
+        "epoch-not-erased",
+        409,
+        "The device must erase its last lease's data and send the receipt before it gets another.",
+    ),
     ("extension-lapsed", 409, "The request for more time was not paid in time."),
     ("extension-paid", 409, "The request for more time was paid already."),
     ("extension-pending", 409, "Another request for more time waits to be paid."),

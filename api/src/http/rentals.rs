@@ -5,7 +5,7 @@ use domain::{
     contract::{Contract as Ledger, ContractRefusal},
     id::{ContractId, ExtensionId},
     money::Money,
-    time::{Seconds, Time},
+    time::Time,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -87,8 +87,8 @@ pub async fn quote_refund(
 #[serde(deny_unknown_fields)]
 pub struct MoreTime {
     /// Seconds wanted.
-    #[schema(value_type = i64, minimum = 1)]
-    term_s: Seconds,
+    #[schema(minimum = 1)]
+    term_s: i64,
 }
 
 /// Asks for more time. It is yours once an order pays for the request.

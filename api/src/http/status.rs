@@ -1,7 +1,7 @@
 //! How the server is.
 
 use axum::{extract::State, http::StatusCode};
-use domain::{event::Position, time::Time};
+use domain::time::Time;
 use projections::private::Attention as AttentionRow;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -64,11 +64,11 @@ pub struct ServerStatus {
     up_since: Time,
     /// The last position of the log; null while it is empty.
     #[schema(required)]
-    head: Option<Position>,
+    head: Option<u64>,
     /// The first position that some view has not folded.
-    views_next: Position,
+    views_next: u64,
     /// The first position that the steward has not handled.
-    steward_next: Position,
+    steward_next: u64,
 }
 
 /// How the server is.

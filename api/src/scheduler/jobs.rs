@@ -150,7 +150,7 @@ async fn give_up(app: &App, device: DeviceId, by: &By) -> Result<Option<Position
     let state = app.executor.load::<Device>(&device).await?.state;
     let Some(lost) = state.lost().filter(|lost| lost.give_up_at <= app.clock.time()) else { return Ok(None) };
     contracts::close_offer(app, device, lost.epoch, EndedBy::DeviceLost, by).await?;
-    Ok(app.executor.log().head().await.map_err(|e| Problem::internal(&e))?)
+    app.executor.log().head().await.map_err(|e| Problem::internal(&e))
 }
 
 /// Reports watched devices that were silent too long. The server's own absence is nobody's silence: it counts from when

@@ -111,7 +111,8 @@ impl World {
 
     /// Enrols a device, offers it and starts its agent.
     async fn device(&mut self, owner: &str, name: &str) -> String {
-        let (status, enrolled) = self.send(owner, "POST", "/v1/devices", &json!({ "name": name }), name).await;
+        let (status, enrolled) =
+            self.send(owner, "POST", "/v1/devices", &json!({ "name": name }), name).await;
         assert_eq!(status, 201, "{enrolled}");
         let folder = self.dir.path().join(name);
         std::fs::create_dir_all(&folder).unwrap();
@@ -127,7 +128,8 @@ impl World {
             "title": name, "min_term_s": 1, "max_term_s": 3600,
             "rates": [{ "per": "hour", "price": { "amount": "1800.00", "asset": "USD" } }],
         });
-        let (status, answer) = self.send(owner, "PUT", &format!("/v1/devices/{device}/offer"), &offer, &device).await;
+        let (status, answer) =
+            self.send(owner, "PUT", &format!("/v1/devices/{device}/offer"), &offer, &device).await;
         assert!(status < 300, "{answer}");
         device
     }
@@ -152,7 +154,13 @@ fn agent(folder: &Path) -> Child {
 }
 
 /// Buys and extends until told to stop; answers with what the server acknowledged: order id → (status, contract).
-async fn buy(world: &World, devices: &[String], shop: &str, renter: (&str, &str), until: Instant) -> BTreeMap<String, (u16, Value)> {
+async fn buy(
+    world: &World,
+    devices: &[String],
+    shop: &str,
+    renter: (&str, &str),
+    until: Instant,
+) -> BTreeMap<String, (u16, Value)> {
     let mut acknowledged = BTreeMap::new();
     for n in 0.. {
         if Instant::now() >= until {
@@ -201,9 +209,16 @@ async fn killing_the_server_again_and_again_loses_nothing_and_doubles_nothing() 
 
     let until = Instant::now() + Duration::from_millis(900 * KILLS as u64);
     let acknowledged = {
-        let view = World { dir: tempfile::tempdir().unwrap(), port: world.port, server: None, agents: vec![], http: world.http.clone() };
+        let view = World {
+            dir: tempfile::tempdir().unwrap(),
+            port: world.port,
+            server: None,
+            agents: vec![],
+            http: world.http.clone(),
+        };
         let (devices, shop, renter) = (devices.clone(), shop.clone(), renter.clone());
-        let buyer = tokio::spawn(async move { buy(&view, &devices, &shop, (&renter_id, &renter), until).await });
+        let buyer =
+            tokio::spawn(async move { buy(&view, &devices, &shop, (&renter_id, &renter), until).await });
         for kill in 0..KILLS {
             tokio::time::sleep(Duration::from_millis(500 + 97 * (kill as u64 % 5))).await;
             world.kill();
@@ -248,22 +263,33 @@ async fn settle_everything(world: &World, shop: &str) {
                 let id = item["settlement"].as_str().unwrap();
                 let path = format!("/v1/settlements/{id}");
                 let start = json!({ "method": "test" });
-                let (status, started) = world.send(shop, "POST", &format!("{path}/start"), &start, &format!("s{id}")).await;
+                let (status, started) =
+                    world.send(shop, "POST", &format!("{path}/start"), &start, &format!("s{id}")).await;
                 assert!(status < 300, "{started}");
-                let report = json!({ "attempt": started["attempt"], "reference": id, "moved": item["amount"] });
-                let (status, done) = world.send(shop, "POST", &format!("{path}/settled"), &report, &format!("d{id}")).await;
+                let report =
+                    json!({ "attempt": started["attempt"], "reference": id, "moved": item["amount"] });
+                let (status, done) =
+                    world.send(shop, "POST", &format!("{path}/settled"), &report, &format!("d{id}")).await;
                 assert!(status < 300, "{done}");
             }
         }
         let events = world.events();
         let count = |kind: &str| events.iter().filter(|e| e["type"] == kind).count();
-        let owed = count("RefundIssued") + count("OrderRejected")
-            + events.iter().filter(|e| e["type"] == "PayoutIssued" && e["payload"]["amount"]["amount"] != "0.00").count();
+        let owed = count("RefundIssued")
+            + count("OrderRejected")
+            + events
+                .iter()
+                .filter(|e| e["type"] == "PayoutIssued" && e["payload"]["amount"]["amount"] != "0.00")
+                .count();
         let ended = count("RentalExpired") + count("RentalTerminated");
         if owed == count("SettlementSettled") && ended == count("PayoutIssued") {
             return;
         }
-        assert!(Instant::now() < deadline, "{owed} settlements are owed, {} settled", count("SettlementSettled"));
+        assert!(
+            Instant::now() < deadline,
+            "{owed} settlements are owed, {} settled",
+            count("SettlementSettled")
+        );
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
@@ -282,13 +308,19 @@ fn books_are_right(events: &[Value], acknowledged: &BTreeMap<String, (u16, Value
     assert_eq!(orders.len(), distinct.len(), "an order is received once");
     let fates = of("OrderAccepted").chain(of("OrderRejected"));
     let fates: BTreeMap<_, _> = fates.map(|e| (e["payload"]["order"]["id"].as_str().unwrap(), e)).collect();
-    assert_eq!(of("OrderAccepted").count() + of("OrderRejected").count(), fates.len(), "an order is decided once");
+    assert_eq!(
+        of("OrderAccepted").count() + of("OrderRejected").count(),
+        fates.len(),
+        "an order is decided once"
+    );
     for (id, (status, body)) in acknowledged {
-        let fate = fates.get(id.as_str()).unwrap_or_else(|| panic!("acknowledged order {id} is lost: {body}"));
+        let fate =
+            fates.get(id.as_str()).unwrap_or_else(|| panic!("acknowledged order {id} is lost: {body}"));
         let kind = if *status < 300 { "OrderAccepted" } else { "OrderRejected" };
         assert_eq!(fate["type"], kind, "order {id} was acknowledged with {status}");
     }
-    let leases: Vec<_> = of("RentalStarted").map(|e| (&e["payload"]["device"], &e["payload"]["epoch"])).collect();
+    let leases: Vec<_> =
+        of("RentalStarted").map(|e| (&e["payload"]["device"], &e["payload"]["epoch"])).collect();
     let unique: BTreeSet<_> = leases.iter().map(|lease| format!("{lease:?}")).collect();
     assert_eq!(leases.len(), unique.len(), "a lease is let once");
 

@@ -21,7 +21,10 @@ use crate::{
 };
 
 const ROUNDS: usize = 7;
+/// Streams that are appended to in turn.
 const STREAMS: u64 = 1000;
+/// Events after which a stream has ended and a new one takes its place: most rentals are short.
+const LENGTH: u64 = 20;
 const BATCHES: [(u64, f64); 3] = [(1, 0.9), (64, 0.8), (256, 0.6)];
 
 /// A payload of the work.
@@ -34,33 +37,40 @@ fn payload(n: u64) -> Vec<u8> {
 pub async fn run() {
     let folder = folder();
     let payloads: Vec<_> = (0..1000).map(payload).collect();
-    println!(
-        "  (payloads of {} bytes on average)",
-        payloads.iter().map(Vec::len).sum::<usize>() / payloads.len()
-    );
-    let payloads = Arc::new(payloads);
+    let events: Vec<_> =
+        payloads.iter().enumerate().map(|(n, payload)| event::bytes(n as u64, payload)).collect();
+    let average = |rows: &[Vec<u8>]| rows.iter().map(Vec::len).sum::<usize>() / rows.len();
+    println!("  (events of {} bytes, {} of them payload)", average(&events), average(&payloads));
+    let shared = Arc::new(payloads.clone());
     for (batch, target) in BATCHES {
-        let raw = raw_log(&folder.path().join(format!("raw{batch}.db")));
+        let raw = [
+            raw(&folder.path().join(format!("raw{batch}.db"))),
+            raw(&folder.path().join(format!("payload{batch}.db"))),
+        ];
         let together =
-            Streams::open(&folder.path().join(format!("together{batch}.db")), payloads.clone()).await;
-        let waiting =
-            Streams::open(&folder.path().join(format!("waiting{batch}.db")), payloads.clone()).await;
-        let mut rounds = [Rounds::default(), Rounds::default()];
+            Streams::open(&folder.path().join(format!("together{batch}.db")), shared.clone()).await;
+        let waiting = Streams::open(&folder.path().join(format!("waiting{batch}.db")), shared.clone()).await;
+        let mut rounds: [Rounds; 4] = Default::default();
         for _ in 0..ROUNDS {
-            let reference = insert(&raw, batch, &payloads);
-            rounds[0].add(together.run(1, batch).await, reference);
-            if batch > 1 {
-                rounds[1].add(waiting.run(batch, 1).await, reference);
-            }
+            let same_bytes = insert(&raw[0], batch, &events);
+            let one_append = together.run(1, batch).await;
+            let payload_only = insert(&raw[1], batch, &payloads);
+            let many = waiting.run(batch, 1).await;
+            rounds[0].add(one_append, same_bytes);
+            rounds[1].add(many, same_bytes);
+            rounds[2].add(one_append, payload_only);
+            rounds[3].add(many, payload_only);
         }
-        rounds[0].print(&format!("append, batch {batch}, one append"), target);
+        rounds[0].print(&format!("append, batch {batch}"), Some(target));
+        rounds[2].print(&format!("append, batch {batch}, against payloads only"), None);
         if batch > 1 {
-            rounds[1].print(&format!("append, {batch} waiting"), target);
+            rounds[1].print(&format!("append, {batch} waiting"), None);
+            rounds[3].print(&format!("append, {batch} waiting, against payloads only"), None);
         }
     }
 }
 
-fn raw_log(path: &Path) -> Connection {
+fn raw(path: &Path) -> Connection {
     let raw = Connection::open(path).expect("a database opens");
     raw.execute_batch(
         "pragma journal_mode=wal; pragma synchronous=full; create table raw (data blob) strict",
@@ -70,14 +80,14 @@ fn raw_log(path: &Path) -> Connection {
 }
 
 /// Inserts batches for a while; events per second.
-fn insert(raw: &Connection, batch: u64, payloads: &[Vec<u8>]) -> f64 {
+fn insert(raw: &Connection, batch: u64, rows: &[Vec<u8>]) -> f64 {
     let start = Instant::now();
     let mut done = 0;
     while start.elapsed() < SLICE {
         raw.execute_batch("begin immediate").expect("begins");
         let mut statement = raw.prepare_cached("insert into raw values (?1)").expect("prepares");
         for n in done..done + batch {
-            statement.execute([&payloads[n as usize % payloads.len()]]).expect("inserts");
+            statement.execute([&rows[n as usize % rows.len()]]).expect("inserts");
         }
         drop(statement);
         raw.execute_batch("commit").expect("commits");
@@ -86,17 +96,17 @@ fn insert(raw: &Connection, batch: u64, payloads: &[Vec<u8>]) -> f64 {
     done as f64 / start.elapsed().as_secs_f64()
 }
 
-/// A log and how long its streams are.
+/// A log, and for each of the streams that are appended to in turn how many it followed and how long it is.
 struct Streams {
     log: Arc<SqliteLog>,
-    lengths: Arc<Vec<AtomicU64>>,
+    slots: Arc<Vec<[AtomicU64; 2]>>,
     payloads: Arc<Vec<Vec<u8>>>,
 }
 
 impl Streams {
     async fn open(path: &Path, payloads: Arc<Vec<Vec<u8>>>) -> Self {
         let log = Arc::new(SqliteLog::open(path).await.expect("a log opens"));
-        Self { log, lengths: Arc::new((0..STREAMS).map(|_| AtomicU64::new(0)).collect()), payloads }
+        Self { log, slots: Arc::new((0..STREAMS).map(|_| Default::default()).collect()), payloads }
     }
 
     /// `tasks` tasks append `each` events at a time for a while; events per second.
@@ -105,29 +115,29 @@ impl Streams {
         let start = Instant::now();
         let mut running = JoinSet::new();
         for task in 0..tasks {
-            let Self { log, lengths, payloads } = self;
-            let (log, lengths, payloads) = (log.clone(), lengths.clone(), payloads.clone());
+            let Self { log, slots, payloads } = self;
+            let (log, slots, payloads) = (log.clone(), slots.clone(), payloads.clone());
             let (stop, done) = (stop.clone(), done.clone());
             running.spawn(async move {
-                for stream in (task..STREAMS).step_by(tasks as usize).cycle() {
+                for slot in (task..STREAMS).step_by(tasks as usize).cycle() {
                     if stop.load(Ordering::Relaxed) {
                         return;
                     }
-                    let length = &lengths[stream as usize];
-                    let from = length.load(Ordering::Relaxed);
+                    let [before, length] = &slots[slot as usize];
+                    let (number, from) = (before.load(Ordering::Relaxed), length.load(Ordering::Relaxed));
                     let events = (from..from + each).map(|n| {
-                        event::new(stream << 32 | n, payloads[(stream + n) as usize % payloads.len()].clone())
+                        let payload = &payloads[(slot + n) as usize % payloads.len()];
+                        event::new(slot << 40 | number << 10 | n, payload.clone())
                     });
                     let append = Append {
-                        stream: StreamName::new(
-                            "contract",
-                            &format_args!("019aa8c0-0000-7000-8000-{stream:012x}"),
-                        ),
+                        stream: StreamName::new("contract", &uuid::Uuid::from_u64_pair(number, slot)),
                         expected: Expected::from(from.checked_sub(1)),
                         events: events.collect(),
                     };
                     let appended = log.append(append).await.expect("nobody else appends to this stream");
-                    length.store(appended.revision + 1, Ordering::Relaxed);
+                    let full = appended.revision + 1 >= LENGTH;
+                    length.store(if full { 0 } else { appended.revision + 1 }, Ordering::Relaxed);
+                    before.store(number + u64::from(full), Ordering::Relaxed);
                     done.fetch_add(each, Ordering::Relaxed);
                 }
             });

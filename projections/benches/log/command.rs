@@ -46,7 +46,7 @@ pub async fn run() {
             let ours = measure(&folder.path().join("log.db"), clients).await;
             rounds.add(ours, peer.into_iter().fold(0.0, f64::max));
         }
-        rounds.print(&format!("command, {clients} clients"), target);
+        rounds.print(&format!("command, {clients} clients"), Some(target));
     }
 }
 

@@ -46,3 +46,20 @@ pub fn new(n: u64, payload: Vec<u8>) -> NewEvent {
         },
     }
 }
+
+/// Everything that [`new`] gives the log to keep, in one row of bytes.
+pub fn bytes(n: u64, payload: &[u8]) -> Vec<u8> {
+    let NewEvent { id, kind, schema, recorded_at, effective_at, meta, .. } = new(n, Vec::new());
+    let ids =
+        [Some(id.0), Some(meta.command_id.0), meta.causation_id.map(|id| id.0), Some(meta.correlation_id.0)];
+    let mut row = payload.to_vec();
+    ids.iter().flatten().for_each(|id| row.extend(id.as_bytes()));
+    row.extend(kind.as_bytes());
+    row.extend(meta.actor.to_string().as_bytes());
+    row.extend(schema.to_be_bytes());
+    row.extend(recorded_at.timestamp_micros().to_be_bytes());
+    row.extend(effective_at.unix().to_be_bytes());
+    // Stream and revision.
+    row.extend(n.to_be_bytes());
+    row
+}

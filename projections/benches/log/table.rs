@@ -10,7 +10,7 @@ impl Rounds {
     }
 
     /// Prints the medians; the ratio is the median of the rounds' ratios.
-    pub fn print(&self, what: &str, target: f64) {
+    pub fn print(&self, what: &str, target: Option<f64>) {
         let median = |of: &dyn Fn(&(f64, f64)) -> f64| {
             let mut values: Vec<f64> = self.0.iter().map(of).collect();
             values.sort_by(f64::total_cmp);
@@ -18,11 +18,15 @@ impl Rounds {
         };
         let (ours, reference) = (median(&|pair| pair.0), median(&|pair| pair.1));
         let ratio = median(&|pair| pair.0 / pair.1);
-        let verdict = if ratio >= target { "" } else { "  missed" };
-        println!("{what:<42} {ours:>10.0} {reference:>10.0} {ratio:>8.2} {target:>8.2}{verdict}");
+        let target = match target {
+            Some(target) if ratio < target => format!("{target:>8.2}  missed"),
+            Some(target) => format!("{target:>8.2}"),
+            None => String::new(),
+        };
+        println!("{what:<44} {ours:>10.0} {reference:>10.0} {ratio:>8.2} {target}");
     }
 }
 
 pub fn title() {
-    println!("{:<42} {:>10} {:>10} {:>8} {:>8}", "per second", "Berth", "reference", "ratio", "target");
+    println!("{:<44} {:>10} {:>10} {:>8} {:>8}", "per second", "Berth", "reference", "ratio", "target");
 }

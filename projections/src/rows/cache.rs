@@ -1,7 +1,6 @@
 //! The cache between a fold and its table.
 
 use std::{
-    cell::OnceCell,
     collections::{HashMap, hash_map::Entry},
     fmt,
 };
@@ -11,8 +10,9 @@ use rusqlite::Connection;
 use super::{Bind, Read, Row};
 use crate::views::ViewError;
 
-/// Rows in one generation; two are kept. The largest rows, contracts, take about 2 KiB.
-pub const GENERATION: usize = 16_384;
+/// Rows of one table in memory, give or take those that one batch of events asks for. The largest rows, contracts, take
+/// about 2 KiB.
+pub const MAX_ROWS: usize = 65_536;
 
 /// Which changed rows to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,31 +58,33 @@ impl Sql {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Slot<R> {
     /// None: there is no such row.
-    row: Option<R>,
+    row: Option<Box<R>>,
     /// Whether the table says something else.
     changed: bool,
     /// Whether the table may hold the key.
     stored: bool,
+    /// The round in which it was last asked for.
+    used: u32,
 }
 
 /// What is known of a table, and what is to be written to it.
 pub struct Cache<R: Row> {
-    young: HashMap<R::Key, Slot<R>>,
-    old: HashMap<R::Key, Slot<R>>,
+    slots: HashMap<R::Key, Slot<R>>,
+    /// Counts how often rows were forgotten.
+    round: u32,
     changed: Vec<R::Key>,
     appended: Vec<R>,
-    sql: OnceCell<Sql>,
-    table: String,
+    sql: Sql,
 }
 
 impl<R: Row> fmt::Debug for Cache<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cache")
-            .field("table", &self.table)
-            .field("changed", &self.changed.len())
+            .field("sql", &self.sql)
+            .field("rows", &self.slots.len())
             .finish_non_exhaustive()
     }
 }
@@ -90,21 +92,14 @@ impl<R: Row> fmt::Debug for Cache<R> {
 impl<R: Row> Cache<R> {
     /// Knows nothing yet of `table`.
     #[must_use]
-    pub fn new(table: impl Into<String>) -> Self {
-        Self {
-            young: HashMap::new(),
-            old: HashMap::new(),
-            changed: Vec::new(),
-            appended: Vec::new(),
-            sql: OnceCell::new(),
-            table: table.into(),
-        }
+    pub fn new(table: &str) -> Self {
+        let sql = Sql::new::<R>(table);
+        Self { slots: HashMap::new(), round: 0, changed: Vec::new(), appended: Vec::new(), sql }
     }
 
     /// Forgets everything, unwritten changes too.
     pub fn clear(&mut self) {
-        self.young.clear();
-        self.old.clear();
+        self.slots.clear();
         self.changed.clear();
         self.appended.clear();
     }
@@ -112,29 +107,26 @@ impl<R: Row> Cache<R> {
     /// All rows of a cache that never had a table, by key. For tests.
     #[must_use]
     pub fn rows(&self) -> Vec<R> {
-        let mut rows: Vec<_> =
-            self.young.values().chain(self.old.values()).filter_map(|s| s.row.clone()).collect();
+        let mut rows: Vec<_> = self.slots.values().filter_map(|slot| slot.row.as_deref().cloned()).collect();
         rows.extend(self.appended.iter().cloned());
         rows.sort_by_key(Row::key);
         rows
     }
 
-    fn sql(&self) -> &Sql {
-        self.sql.get_or_init(|| Sql::new::<R>(&self.table))
-    }
-
-    /// Writes what changed; [`Which::All`] before a commit that readers see.
+    /// Writes what changed, [`Which::All`] before a commit that readers see; then forgets what was not used lately, when
+    /// there is much.
     ///
     /// # Errors
     /// When the database refuses; then the transaction must be rolled back and the cache cleared.
     pub fn write(&mut self, db: &Connection, which: Which) -> Result<(), ViewError> {
-        let full = self.young.len() >= GENERATION;
+        let full = self.slots.len() >= MAX_ROWS;
         self.write_appended(db)?;
         let due = match which {
             Which::All => std::mem::take(&mut self.changed),
             Which::Forgotten if full => {
-                let (due, later) =
-                    std::mem::take(&mut self.changed).into_iter().partition(|key| self.old.contains_key(key));
+                let (slots, round) = (&self.slots, self.round);
+                let old = |key: &R::Key| slots.get(key).is_none_or(|slot| slot.used < round);
+                let (due, later) = std::mem::take(&mut self.changed).into_iter().partition(old);
                 self.changed = later;
                 due
             }
@@ -142,7 +134,8 @@ impl<R: Row> Cache<R> {
         };
         self.write_changed(db, due)?;
         if full {
-            self.old = std::mem::take(&mut self.young);
+            self.slots.retain(|_, slot| slot.used >= self.round);
+            self.round += 1;
         }
         Ok(())
     }
@@ -151,7 +144,7 @@ impl<R: Row> Cache<R> {
         if self.appended.is_empty() {
             return Ok(());
         }
-        let mut insert = db.prepare_cached(&self.sql().insert)?;
+        let mut insert = db.prepare_cached(&self.sql.insert)?;
         for row in self.appended.drain(..) {
             row.bind(&mut Bind::new(&mut insert))?;
             insert.raw_execute()?;
@@ -164,18 +157,18 @@ impl<R: Row> Cache<R> {
             return Ok(());
         }
         keys.sort_unstable();
-        let mut delete = db.prepare_cached(&self.sql().delete)?;
+        let mut delete = db.prepare_cached(&self.sql.delete)?;
         for key in &keys {
-            if let Some(Slot { row: None, stored, .. }) = self.slot(key)
+            if let Some(Slot { row: None, stored, .. }) = self.slots.get_mut(key)
                 && std::mem::take(stored)
             {
                 R::bind_key(key, &mut Bind::new(&mut delete))?;
                 delete.raw_execute()?;
             }
         }
-        let mut upsert = db.prepare_cached(&self.sql().upsert)?;
+        let mut upsert = db.prepare_cached(&self.sql.upsert)?;
         for key in &keys {
-            let Some(slot) = self.slot(key) else { continue };
+            let Some(slot) = self.slots.get_mut(key) else { continue };
             slot.changed = false;
             if let Some(row) = &slot.row {
                 slot.stored = true;
@@ -185,22 +178,15 @@ impl<R: Row> Cache<R> {
         }
         Ok(())
     }
+}
 
-    fn slot(&mut self, key: &R::Key) -> Option<&mut Slot<R>> {
-        match self.young.get_mut(key) {
-            Some(slot) => Some(slot),
-            None => self.old.get_mut(key),
-        }
-    }
-
-    fn load(&self, db: &Connection, key: &R::Key) -> Result<Option<R>, ViewError> {
-        let mut load = db.prepare_cached(&self.sql().load)?;
-        R::bind_key(key, &mut Bind::new(&mut load))?;
-        let mut rows = load.raw_query();
-        let Some(row) = rows.next()? else { return Ok(None) };
-        let row = R::read(&mut Read::new(row));
-        row.map(Some).map_err(|e| ViewError::BadRow { table: R::TABLE, why: e.to_string() })
-    }
+fn load<R: Row>(sql: &Sql, db: &Connection, key: &R::Key) -> Result<Option<Box<R>>, ViewError> {
+    let mut load = db.prepare_cached(&sql.load)?;
+    R::bind_key(key, &mut Bind::new(&mut load))?;
+    let mut rows = load.raw_query();
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let row = R::read(&mut Read::new(row));
+    row.map(|row| Some(Box::new(row))).map_err(|e| ViewError::BadRow { table: R::TABLE, why: e.to_string() })
 }
 
 /// A table as a fold sees it.
@@ -221,27 +207,18 @@ impl<'a, R: Row> Rows<'a, R> {
         Self { cache, db: None }
     }
 
-    /// Brings the key's slot into the young generation.
-    fn fetch(&mut self, key: &R::Key) -> Result<&mut Slot<R>, ViewError> {
-        let Cache { young, old, .. } = &*self.cache;
-        if !young.contains_key(key) && !old.contains_key(key) {
-            let row = self.db.map(|db| self.cache.load(db, key)).transpose()?.flatten();
-            let slot = Slot { stored: row.is_some(), row, changed: false };
-            self.cache.young.insert(key.clone(), slot);
-        }
-        Ok(self.slot(key, false))
-    }
-
-    /// The key's slot, moved into the young generation or made.
-    fn slot(&mut self, key: &R::Key, stored: bool) -> &mut Slot<R> {
-        let Cache { young, old, .. } = &mut *self.cache;
-        match young.entry(key.clone()) {
+    /// The key's slot, read from the table if need be; and the keys that changed.
+    fn fetch(&mut self, key: R::Key) -> Result<(&mut Slot<R>, &mut Vec<R::Key>), ViewError> {
+        let Cache { slots, round, changed, sql, .. } = &mut *self.cache;
+        let slot = match slots.entry(key) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(vacant) => {
-                let known = if old.is_empty() { None } else { old.remove(key) };
-                vacant.insert(known.unwrap_or(Slot { row: None, changed: false, stored }))
+            Entry::Vacant(unknown) => {
+                let row = self.db.map(|db| load(sql, db, unknown.key())).transpose()?.flatten();
+                unknown.insert(Slot { stored: row.is_some(), row, changed: false, used: *round })
             }
-        }
+        };
+        slot.used = *round;
+        Ok((slot, changed))
     }
 
     /// The row of a key.
@@ -249,7 +226,7 @@ impl<'a, R: Row> Rows<'a, R> {
     /// # Errors
     /// When the table cannot be read.
     pub fn get(&mut self, key: &R::Key) -> Result<Option<&R>, ViewError> {
-        Ok(self.fetch(key)?.row.as_ref())
+        Ok(self.fetch(key.clone())?.0.row.as_deref())
     }
 
     /// Changes the row of a key, if there is one; the key's columns must stay.
@@ -257,45 +234,63 @@ impl<'a, R: Row> Rows<'a, R> {
     /// # Errors
     /// When the table cannot be read.
     pub fn edit(&mut self, key: &R::Key, change: impl FnOnce(&mut R)) -> Result<(), ViewError> {
-        let slot = self.fetch(key)?;
-        let Some(row) = &mut slot.row else { return Ok(()) };
-        change(row);
-        if !std::mem::replace(&mut slot.changed, true) {
-            self.cache.changed.push(key.clone());
+        let (slot, changed) = self.fetch(key.clone())?;
+        if let Some(row) = &mut slot.row {
+            change(row);
+            slot.mark(key, changed);
         }
+        Ok(())
+    }
+
+    /// Changes the row of a key, or puts a new one.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub fn edit_or(
+        &mut self,
+        key: &R::Key,
+        new: impl FnOnce() -> R,
+        change: impl FnOnce(&mut R),
+    ) -> Result<(), ViewError> {
+        let (slot, changed) = self.fetch(key.clone())?;
+        change(slot.row.get_or_insert_with(|| Box::new(new())));
+        slot.mark(key, changed);
         Ok(())
     }
 
     /// Puts a row, new or in place of another.
     pub fn put(&mut self, row: R) {
-        self.set(row, true);
+        self.set(row.key(), Some(row), true);
     }
 
     /// Puts a row whose key never was in the table, or was removed from it.
     pub fn insert(&mut self, row: R) {
-        self.set(row, false);
+        self.set(row.key(), Some(row), false);
     }
 
-    fn set(&mut self, row: R, stored: bool) {
-        let key = row.key();
-        let slot = self.slot(&key, stored);
-        slot.row = Some(row);
-        if !std::mem::replace(&mut slot.changed, true) {
-            self.cache.changed.push(key);
-        }
+    /// Removes the row of a key, if there is one.
+    pub fn remove(&mut self, key: &R::Key) {
+        self.set(key.clone(), None, true);
+    }
+
+    fn set(&mut self, key: R::Key, row: Option<R>, stored: bool) {
+        let Cache { slots, round, changed, .. } = &mut *self.cache;
+        let slot = slots.entry(key.clone()).or_insert(Slot { row: None, changed: false, stored, used: 0 });
+        slot.used = *round;
+        slot.row = row.map(Box::new);
+        slot.mark(&key, changed);
     }
 
     /// Adds a row that will never be looked at again by the fold.
     pub fn append(&mut self, row: R) {
         self.cache.appended.push(row);
     }
+}
 
-    /// Removes the row of a key, if there is one.
-    pub fn remove(&mut self, key: &R::Key) {
-        let slot = self.slot(key, true);
-        slot.row = None;
-        if !std::mem::replace(&mut slot.changed, true) {
-            self.cache.changed.push(key.clone());
+impl<R: Row> Slot<R> {
+    fn mark(&mut self, key: &R::Key, changed: &mut Vec<R::Key>) {
+        if !std::mem::replace(&mut self.changed, true) {
+            changed.push(key.clone());
         }
     }
 }

@@ -46,7 +46,7 @@ struct Folding<V: View> {
 
 /// Folds `V` into its table with a suffix.
 pub fn of<V: View>(suffix: &str) -> Box<dyn Folder> {
-    let cache = Cache::new(format!("{}{suffix}", V::Row::TABLE));
+    let cache = Cache::new(&format!("{}{suffix}", V::Row::TABLE));
     Box::new(Folding::<V> { cache, next: 0 })
 }
 

@@ -14,7 +14,7 @@ use domain::{
     order::{OrderEvent, OrderItem},
     settlement::SettlementEvent,
 };
-use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::types::{ToSqlOutput, ValueRef};
 use uuid::Uuid;
 
 use super::{
@@ -23,45 +23,35 @@ use super::{
 };
 use crate::rows::{BadColumn, Column, Rows, row};
 
-/// A thing that events are about.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Subject {
-    /// A contract, device, account or settlement: ids are never the same for two things.
-    Id(Uuid),
-    /// An order.
-    Order(OrderKey),
-}
+/// A thing that events are about: a contract, device, account or settlement by its id, an order by a UUID of its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Subject(Uuid);
 
 macro_rules! subjects {
     ($($ty:ty),*) => {$(
         impl From<$ty> for Subject {
             fn from(id: $ty) -> Self {
-                Self::Id(id.0)
+                Self(id.0)
             }
         }
     )*};
 }
 subjects!(ContractId, DeviceId, AccountId, SettlementId);
 
-impl From<OrderKey> for Subject {
-    fn from(key: OrderKey) -> Self {
-        Self::Order(key)
+impl From<&OrderKey> for Subject {
+    fn from(key: &OrderKey) -> Self {
+        Self(Uuid::new_v5(&Uuid::NAMESPACE_URL, key.stream_key().as_bytes()))
     }
 }
 
 impl Column for Subject {
     fn write(&self) -> ToSqlOutput<'_> {
-        match self {
-            Self::Id(id) => ToSqlOutput::Borrowed(ValueRef::Blob(id.as_bytes())),
-            Self::Order(key) => ToSqlOutput::Owned(Value::Text(key.to_string())),
-        }
+        ToSqlOutput::Borrowed(ValueRef::Blob(self.0.as_bytes()))
     }
 
     fn read(value: ValueRef<'_>) -> Result<Self, BadColumn> {
-        match value {
-            ValueRef::Blob(bytes) => Uuid::from_slice(bytes).map(Self::Id).map_err(BadColumn::from),
-            value => OrderKey::read(value).map(Self::Order),
-        }
+        let bytes = value.as_blob().map_err(BadColumn::from)?;
+        Uuid::from_slice(bytes).map(Self).map_err(BadColumn::from)
     }
 }
 
@@ -133,13 +123,8 @@ impl View for Timeline {
         let position = event.recorded.position;
         for subject in about.subjects {
             let key = (subject, position / CHUNK);
-            if rows.get(&key)?.is_some() {
-                rows.edit(&key, |row| row.offsets.push(position))?;
-            } else {
-                let mut offsets = Offsets::default();
-                offsets.push(position);
-                rows.insert(TimelineRow { subject: key.0, chunk: key.1, offsets });
-            }
+            let new = || TimelineRow { subject, chunk: key.1, offsets: Offsets::default() };
+            rows.edit_or(&key, new, |row| row.offsets.push(position))?;
         }
         Ok(())
     }
@@ -166,7 +151,7 @@ impl About {
                 self.add(event.id::<SettlementId>()?);
                 if let SettlementEvent::SettlementDue(e) = e {
                     e.contract.into_iter().for_each(|contract| self.add(contract));
-                    self.add(e.order.clone());
+                    self.add(&e.order);
                     self.add(e.to);
                 }
             }
@@ -195,18 +180,18 @@ impl About {
                 self.add(e.device);
                 self.add(e.owner);
                 self.add(e.renter);
-                self.add(e.order.clone());
+                self.add(&e.order);
             }
             ContractEvent::RentalExtended(e) => {
                 self.add(e.device);
-                self.add(e.order.clone());
+                self.add(&e.order);
             }
             ContractEvent::RentalTerminated(e) => self.add(e.device),
             ContractEvent::RentalExpired(e) => self.add(e.device),
             ContractEvent::OfferClosed(e) => self.add(e.device),
             ContractEvent::RefundIssued(e) => {
                 self.add(e.settlement);
-                self.add(e.order.clone());
+                self.add(&e.order);
                 self.add(e.renter);
             }
             ContractEvent::PayoutIssued(e) => {
@@ -237,7 +222,7 @@ impl About {
     fn order(&mut self, event: &OrderEvent) {
         match event {
             OrderEvent::OrderReceived(e) => {
-                self.add(e.order.clone());
+                self.add(&e.order);
                 self.add(e.renter);
                 match e.item {
                     OrderItem::Rental { device, .. } => self.add(device),
@@ -245,11 +230,11 @@ impl About {
                 }
             }
             OrderEvent::OrderAccepted(e) => {
-                self.add(e.order.clone());
+                self.add(&e.order);
                 self.add(e.contract);
             }
             OrderEvent::OrderRejected(e) => {
-                self.add(e.order.clone());
+                self.add(&e.order);
                 self.add(e.settlement);
                 self.add(e.renter);
             }
@@ -290,8 +275,9 @@ impl Views {
     ) -> Result<Vec<Position>, ViewError> {
         let mut subjects = vec![Subject::from(contract)];
         if let Some(row) = self.contract(contract).await? {
-            subjects.extend(row.segments.iter().map(|segment| segment.order.clone().into()));
-            subjects.extend((0..row.segments.len()).map(|i| SettlementId::refund(contract, i).into()));
+            subjects.extend(row.segments.iter().map(|segment| Subject::from(&segment.order)));
+            subjects
+                .extend((0..row.segments.len()).map(|i| Subject::from(SettlementId::refund(contract, i))));
             subjects.push(SettlementId::payout(contract).into());
         }
         let mut found = Vec::new();

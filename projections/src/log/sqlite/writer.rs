@@ -5,6 +5,7 @@ use std::{
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
 use domain::event::{NewEvent, Position, StreamName};
@@ -23,6 +24,10 @@ const MAX_BATCH: usize = 512;
 
 /// Events after which a transaction takes no further append; bounds what one waiting append may have to wait for.
 const MAX_BATCH_EVENTS: usize = 4096;
+
+/// Those who were just answered mostly come back at once: the next transaction waits for them as long as one comes in
+/// every gap of this length, until as many are there as there were, at most half of a commit. One alone never waits.
+const GAP: Duration = Duration::from_micros(20);
 
 const NEXT: &str = "select coalesce(max(position) + 1, 0) from events";
 const HEAD: &str = "select id, (select max(revision) from events where stream = streams.id) from streams \
@@ -93,28 +98,62 @@ impl Drop for Handle {
 }
 
 fn run(mut writer: Writer, mut messages: mpsc::Receiver<Message>) {
-    let mut batch = Vec::with_capacity(MAX_BATCH);
-    let mut replies = Vec::with_capacity(MAX_BATCH);
-    let mut events = 0;
-    let mut next = messages.blocking_recv();
-    while let Some(message) = next {
+    let mut batch = Batch::default();
+    // Those who waited for the last commit or came during it, and how long it took.
+    let (mut crowd, mut took) = (1, Duration::ZERO);
+    while let Some(message) = messages.blocking_recv() {
+        if batch.add(message) {
+            messages.close();
+        }
+        let (begun, mut last) = (Instant::now(), Instant::now());
+        while batch.has_room() {
+            match messages.try_recv() {
+                Ok(message) => {
+                    if batch.add(message) {
+                        messages.close();
+                    }
+                    last = Instant::now();
+                }
+                Err(_)
+                    if batch.appends.len() < crowd && last.elapsed() < GAP && begun.elapsed() < took / 2 =>
+                {
+                    std::thread::yield_now();
+                }
+                Err(_) => break,
+            }
+        }
+        if !batch.appends.is_empty() {
+            let begun = Instant::now();
+            writer.commit(&batch.appends, batch.replies.drain(..));
+            (crowd, took) = (batch.appends.len() + messages.len(), begun.elapsed());
+            batch = Batch { replies: batch.replies, ..Batch::default() };
+        }
+    }
+}
+
+/// What goes into one transaction.
+#[derive(Default)]
+struct Batch {
+    appends: Vec<Append>,
+    replies: Vec<oneshot::Sender<Answer>>,
+    events: usize,
+}
+
+impl Batch {
+    fn has_room(&self) -> bool {
+        self.appends.len() < MAX_BATCH && self.events < MAX_BATCH_EVENTS
+    }
+
+    /// Takes a message in; whether it was the last one.
+    fn add(&mut self, message: Message) -> bool {
         match message {
             Message::Append(append, reply) => {
-                events += append.events.len();
-                batch.push(append);
-                replies.push(reply);
+                self.events += append.events.len();
+                self.appends.push(append);
+                self.replies.push(reply);
+                false
             }
-            Message::Close => messages.close(),
-        }
-        next = match batch.len() < MAX_BATCH && events < MAX_BATCH_EVENTS {
-            true => messages.try_recv().ok(),
-            false => None,
-        };
-        if next.is_none() {
-            writer.commit(&batch, replies.drain(..));
-            batch.clear();
-            events = 0;
-            next = messages.blocking_recv();
+            Message::Close => true,
         }
     }
 }

@@ -70,7 +70,8 @@ async fn a_full_disk_refuses_the_whole_batch_and_stores_nothing_of_it() {
     let mut bench = Bench::new().await;
     assert_eq!(bench.commit(&[append("a", Expected::NoStream, [1])]), [appended(0, 0, 0)]);
     bench.connection().execute_batch("pragma max_page_count = 1").unwrap();
-    let large: Vec<_> = (1..=100).map(|n| append(&format!("b{n}"), Expected::NoStream, n * 10..n * 10 + 9)).collect();
+    let large: Vec<_> =
+        (1..=100).map(|n| append(&format!("b{n}"), Expected::NoStream, n * 10..n * 10 + 9)).collect();
     for answer in bench.commit(&large) {
         assert!(matches!(&answer, Err(AppendError::Fatal(why)) if why.contains("full")), "{answer:?}");
     }
