@@ -6,8 +6,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::{
-    account::AccountRefusal, contract::ContractRefusal, device::DeviceRefusal, gateway::GatewayRefusal,
-    order::OrderRefusal, order::RejectReason, settlement::SettlementRefusal,
+    account::AccountRefusal, contract::ContractRefusal, device::DeviceRefusal, event::Revision,
+    gateway::GatewayRefusal, order::OrderRefusal, order::RejectReason, settlement::SettlementRefusal,
 };
 use projections::{
     log::{AppendError, LogError},
@@ -105,6 +105,14 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "forbidden", detail, action)
     }
 
+    /// 412: the caller saw an older state than there is.
+    #[must_use]
+    pub fn stale(actual: Option<Revision>) -> Self {
+        let now = actual.map_or("gone".into(), |revision| format!("at revision {revision}"));
+        let action = "read it again and send If-Match with the new ETag";
+        Self::new(StatusCode::PRECONDITION_FAILED, "stale", format!("it has changed and is {now}"), action)
+    }
+
     /// 500: our fault; the cause is in the logs under the request id, not in the answer.
     #[must_use]
     pub fn internal(cause: &dyn std::fmt::Display) -> Self {
@@ -197,10 +205,7 @@ where
     fn from(error: ExecuteError<R>) -> Self {
         match error {
             ExecuteError::Refused(refusal) => refusal.into(),
-            ExecuteError::Stale { .. } => {
-                let action = "read it again and send If-Match with the new ETag";
-                Self::new(StatusCode::PRECONDITION_FAILED, "stale", error.to_string(), action)
-            }
+            ExecuteError::Stale { actual } => Self::stale(actual),
             ExecuteError::Log(e) => e.into(),
         }
     }

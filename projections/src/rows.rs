@@ -8,19 +8,20 @@
 //! # Correctness
 //! - A cached row equals the stored one unless it is marked as changed. Whoever finds that somebody else has written
 //!   the table, or rolls a transaction back, calls [`Cache::clear`].
-//! - Memory is bounded: when a cache holds [`MAX_ROWS`] rows, those that were not asked for since the last time that
-//!   happened are written and forgotten.
+//! - Memory is bounded: when a cache holds its limit of rows, those that were not asked for since the last time that
+//!   happened are written and forgotten. One batch of events may add to that what it asks for.
 //! - Deletions are written before insertions, so a unique value may wander from one row to another within a batch.
 
 mod cache;
 pub mod column;
+mod written;
 
 use std::{fmt, hash::Hash};
 
 use rusqlite::Statement;
 
 pub use self::{
-    cache::{Cache, MAX_ROWS, Rows, Sql, Which},
+    cache::{Cache, Rows, Sql, Which},
     column::{BadColumn, Column},
 };
 

@@ -25,7 +25,8 @@ mod read;
 pub mod settlements;
 pub mod timeline;
 
-use domain::{any::AnyEvent, event::Recorded, time::Time};
+use domain::{any::AnyEvent, event::Recorded, id::GatewayName, time::Time};
+use uuid::Uuid;
 
 pub use self::{
     engine::{Applied, Engine, decode},
@@ -44,9 +45,17 @@ pub struct Envelope<'a> {
     pub recorded: &'a Recorded,
     /// What it says.
     pub event: &'a AnyEvent,
+    /// The id in its stream's name, if there is one: most folds ask for it.
+    id: Option<Uuid>,
 }
 
-impl Envelope<'_> {
+impl<'a> Envelope<'a> {
+    /// Puts an event and its payload together.
+    #[must_use]
+    pub fn new(recorded: &'a Recorded, event: &'a AnyEvent) -> Self {
+        Self { recorded, event, id: Uuid::try_parse(recorded.stream.key()).ok() }
+    }
+
     /// When it was written down, in whole seconds.
     #[must_use]
     pub fn recorded_at(&self) -> Time {
@@ -57,8 +66,16 @@ impl Envelope<'_> {
     ///
     /// # Errors
     /// When the stream's name holds none: then the log is not what this program wrote.
-    pub fn id<T: std::str::FromStr<Err: std::fmt::Display>>(&self) -> Result<T, ViewError> {
-        self.recorded.stream.key().parse().map_err(|e: T::Err| ViewError::event(self.recorded, e.to_string()))
+    pub fn id<T: From<Uuid>>(&self) -> Result<T, ViewError> {
+        self.id.map(T::from).ok_or_else(|| ViewError::event(self.recorded, "its stream is named by no id"))
+    }
+
+    /// The gateway that its stream is named by.
+    ///
+    /// # Errors
+    /// When the stream's name holds none.
+    pub fn gateway(&self) -> Result<GatewayName, ViewError> {
+        self.recorded.stream.key().parse().map_err(|e| ViewError::event(self.recorded, e))
     }
 }
 
@@ -68,6 +85,12 @@ pub trait View: 'static {
     const VERSION: u32;
     /// The table and its indexes, each index named `<table>_by_<what>`.
     const DDL: &'static str;
+    /// What folding it costs, compared with others.
+    const WEIGHT: u32 = 10;
+    /// Whether the table lies in the order of `position`, the event that made a row, and not in that of the key.
+    const IN_ORDER: bool = false;
+    /// Rows in memory.
+    const CACHED: usize = 16_384;
     /// The table's rows; the view bears the table's name.
     type Row: Row;
 
@@ -78,23 +101,23 @@ pub trait View: 'static {
     fn fold(rows: &mut Rows<'_, Self::Row>, event: &Envelope<'_>) -> Result<(), ViewError>;
 }
 
-/// Every view there is, folding into tables with this suffix.
+/// Every view there is, folding into the tables that are served, or into empty ones that are being built.
 #[must_use]
-pub fn all(suffix: &str) -> Vec<Box<dyn Folder>> {
+pub fn all(build: bool) -> Vec<Box<dyn Folder>> {
     vec![
-        folder::of::<port_leases::PortLeases>(suffix),
-        folder::of::<devices::Devices>(suffix),
-        folder::of::<market::Market>(suffix),
-        folder::of::<contracts::Contracts>(suffix),
-        folder::of::<orders::Orders>(suffix),
-        folder::of::<settlements::Settlements>(suffix),
-        folder::of::<due::Due>(suffix),
-        folder::of::<device_feed::DeviceFeed>(suffix),
-        folder::of::<timeline::Timeline>(suffix),
+        folder::of::<port_leases::PortLeases>(build),
+        folder::of::<devices::Devices>(build),
+        folder::of::<market::Market>(build),
+        folder::of::<contracts::Contracts>(build),
+        folder::of::<orders::Orders>(build),
+        folder::of::<settlements::Settlements>(build),
+        folder::of::<due::Due>(build),
+        folder::of::<device_feed::DeviceFeed>(build),
+        folder::of::<timeline::Timeline>(build),
     ]
 }
 
 /// The names of all views.
 pub fn names() -> Vec<&'static str> {
-    all("").iter().map(|view| view.name()).collect()
+    all(false).iter().map(|view| view.name()).collect()
 }

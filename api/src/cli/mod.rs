@@ -2,6 +2,7 @@
 
 mod account;
 mod export;
+mod quote;
 mod rebuild;
 mod replay;
 mod serve;
@@ -67,6 +68,8 @@ enum Command {
     /// Write the ledger out
     #[command(subcommand)]
     Export(export::Export),
+    /// Quote refunds in bulk: JSON lines in, JSON lines out
+    Quote(quote::Quote),
     /// Print the effective configuration and where each value comes from
     Config,
     /// Print a shell's completions
@@ -151,6 +154,7 @@ async fn run(common: Common, command: Command) -> anyhow::Result<()> {
         Command::Rebuild(rebuild) => rebuild.run(&common).await,
         Command::Replay(replay) => replay.run(&common).await,
         Command::Export(export) => export.run(&common).await,
+        Command::Quote(quote) => quote.run(),
         Command::Config => show::configuration(&common),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "berth", &mut std::io::stdout());

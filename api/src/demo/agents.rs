@@ -10,6 +10,9 @@ use anyhow::Context;
 use serde_json::json;
 use tokio::process::{Child, Command};
 
+/// This very program, also when its file was replaced by a newer build.
+const THIS_PROGRAM: &str = "/proc/self/exe";
+
 /// A device's folder and its agent.
 pub struct Machine {
     folder: PathBuf,
@@ -28,7 +31,7 @@ impl Machine {
     /// Switches it on.
     pub fn start(&mut self) -> anyhow::Result<()> {
         let log = File::options().create(true).append(true).open(self.folder.join("agent.log"))?;
-        let agent = Command::new(std::env::current_exe()?)
+        let agent = Command::new(THIS_PROGRAM)
             .arg("agent")
             .args(["run", "--log-format", "json", "--config"])
             .arg(self.folder.join("agent.json"))

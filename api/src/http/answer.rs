@@ -123,11 +123,7 @@ impl IfMatch {
     /// 412 when they differ.
     pub fn check(self, actual: Option<Revision>) -> Result<(), Problem> {
         let same = self.0.is_none_or(|wanted| Some(wanted) == actual);
-        if same {
-            Ok(())
-        } else {
-            Err(crate::execute::ExecuteError::<domain::device::DeviceRefusal>::Stale { actual }.into())
-        }
+        if same { Ok(()) } else { Err(Problem::stale(actual)) }
     }
 }
 

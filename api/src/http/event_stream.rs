@@ -2,8 +2,8 @@
 //!
 //! # Correctness
 //! An event's id is its position, so a client that comes back with `Last-Event-ID` misses nothing and sees nothing
-//! twice. The stream ends when the server stops or the caller's token no longer works; it is looked at again every
-//! [`RECHECK`].
+//! twice. The stream ends when the server stops or the caller's token no longer works: that is asked before each batch is
+//! sent, and at least every `RECHECK`.
 
 use std::{
     sync::{Arc, LazyLock},
@@ -65,16 +65,17 @@ struct Open {
 }
 
 impl Open {
-    /// The next events, none when nothing came for a while; `None` at the end.
+    /// The next events, none when nothing came for a while; `None` at the end. Whether the caller may read them is asked
+    /// after they came.
     async fn next(mut self) -> Option<(Vec<Event>, Self)> {
+        let found = self.filter.wait(&self.app, self.after, BATCH, Instant::now() + RECHECK).await;
+        let (found, after) =
+            found.inspect_err(|e| tracing::error!(error = %e, "an event stream ends")).ok()?;
         let allowed =
             recognise(&self.app, &self.headers).await.is_ok_and(|(_, roles)| Auditor::lets_in(&roles));
         if !allowed || self.app.stop.is_cancelled() {
             return None;
         }
-        let found = self.filter.wait(&self.app, self.after, BATCH, Instant::now() + RECHECK).await;
-        let (found, after) =
-            found.inspect_err(|e| tracing::error!(error = %e, "an event stream ends")).ok()?;
         self.after = after;
         let events = found.into_iter().map(Event::try_from).collect::<Result<_, _>>().ok()?;
         Some((events, self))

@@ -2,7 +2,7 @@
 //!
 //! # Shape
 //! [`Filter`] reads a page of the log, or of one stream, after a position. A page may be empty although more follows: it
-//! costs at most [`MAX_SCANNED`] events, however rare what is asked for.
+//! costs at most `MAX_SCANNED` events, however rare what is asked for.
 
 use std::time::Duration;
 

@@ -125,7 +125,12 @@ pub struct DeviceEvent {
 
 impl From<DeviceFeedRow> for DeviceEvent {
     fn from(row: DeviceFeedRow) -> Self {
-        Self { position: row.position, r#type: row.kind, epoch: row.epoch, recorded_at: row.recorded_at }
+        Self {
+            position: row.position,
+            r#type: row.kind.into(),
+            epoch: row.epoch,
+            recorded_at: row.recorded_at,
+        }
     }
 }
 

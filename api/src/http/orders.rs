@@ -24,11 +24,7 @@ use super::{
     list::{List, Part},
     schema,
 };
-use crate::{
-    app::App,
-    error::Problem,
-    orders::{self, Received},
-};
+use crate::{app::App, error::Problem, orders};
 
 /// A payment received.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -76,8 +72,8 @@ pub struct Order {
     #[schema(value_type = schema::Money)]
     paid: Money,
     /// When it was received.
-    #[schema(value_type = Option<String>, format = DateTime, required)]
-    received_at: Option<Time>,
+    #[schema(value_type = String, format = DateTime)]
+    received_at: Time,
     /// The contract it pays for, once accepted.
     #[schema(required)]
     contract: Option<Uuid>,
@@ -105,44 +101,12 @@ impl From<OrderRow> for Order {
             item: row.item,
             renter: row.renter.0,
             paid: row.paid,
-            received_at: Some(row.received_at),
+            received_at: row.received_at,
             contract: row.contract.map(|contract| contract.0),
             segment: row.segment,
             reason: row.reason,
             refund: row.settlement.map(|settlement| refund(settlement, row.paid)),
         }
-    }
-}
-
-impl From<&Received> for Order {
-    fn from(received: &Received) -> Self {
-        let order = &received.order;
-        let mut shown = Self {
-            order_id: order.order.id.to_string(),
-            marketplace: order.order.marketplace.to_string(),
-            status: OrderStatus::Received,
-            item: order.item.clone(),
-            renter: order.renter.0,
-            paid: order.paid,
-            received_at: None,
-            contract: None,
-            segment: None,
-            reason: None,
-            refund: None,
-        };
-        match &received.fate {
-            None => {}
-            Some(Fate::Accepted(e)) => {
-                shown.status = OrderStatus::Accepted;
-                (shown.contract, shown.segment) = (Some(e.contract.0), Some(e.segment));
-            }
-            Some(Fate::Rejected(e)) => {
-                shown.status = OrderStatus::Rejected;
-                shown.reason = Some(e.reason.clone());
-                shown.refund = Some(refund(e.settlement, e.refund));
-            }
-        }
-        shown
     }
 }
 
@@ -180,24 +144,26 @@ pub async fn receive_order(
 ) -> Result<Response, Problem> {
     let key = OrderKey { marketplace: marketplace(&app, &caller).await?, id: new.order_id };
     let renter = AccountId(new.renter);
-    let received = orders::receive(&app, key, new.item, renter, new.paid, &caller.by()).await?;
-    let shown = Order::from(&received);
-    let location = format!("/v1/orders/{}", shown.order_id);
-    Ok(match &received.fate {
-        Some(Fate::Rejected(e)) => {
-            let refund = refund(e.settlement, e.refund);
-            let problem = Problem::from(&e.reason).with("order", &shown.order_id).with("reason", &e.reason);
-            problem.with("refund", refund).into_response()
-        }
-        Some(Fate::Accepted(_)) if received.new => {
-            Answer::created(shown, &location).wrote(received.position).into_response()
-        }
-        Some(Fate::Accepted(_)) => Answer::ok(shown).into_response(),
-        None => Answer::created(shown, &location)
-            .status(StatusCode::ACCEPTED)
-            .wrote(received.position)
-            .into_response(),
-    })
+    let received = orders::receive(&app, key.clone(), new.item, renter, new.paid, &caller.by()).await?;
+    if let Some(Fate::Rejected(e)) = &received.fate {
+        let problem = Problem::from(&e.reason).with("order", &key.id).with("reason", &e.reason);
+        return Ok(problem.with("refund", refund(e.settlement, e.refund)).into_response());
+    }
+    // The decision and the contract were written before this; then the views show them too.
+    let position = app.executor.log().head().await?;
+    app.catch_up(position).await;
+    let row = app.views.order(key).await?.ok_or_else(Problem::overloaded)?;
+    let (revision, location) = (row.revision, format!("/v1/orders/{}", row.order_key.id));
+    let status = match (received.fate, received.new) {
+        (None, _) => StatusCode::ACCEPTED,
+        (Some(_), true) => StatusCode::CREATED,
+        (Some(_), false) => return Ok(Answer::ok(Order::from(row)).at(revision).into_response()),
+    };
+    Ok(Answer::created(Order::from(row), &location)
+        .status(status)
+        .at(revision)
+        .wrote(position)
+        .into_response())
 }
 
 /// Whose order it is.

@@ -163,6 +163,19 @@ async fn a_stream_ends_when_the_server_stops() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_when_its_reader_may_no_longer_read() {
+    let test = TestApp::new().await;
+    let (owner, auditor) = (test.account(&["owner"], None).await, auditor(&test).await);
+    let path = "/v1/events/stream?type=DeviceEnrolled";
+    let mut stream = Stream::open(&test, path, &auditor.token, None).await;
+    test.enrol(&owner).await;
+    assert!(stream.next().await.is_some());
+    test.delete(&format!("/v1/accounts/{}/roles/auditor", auditor.id), &test.operator).await.ok();
+    test.enrol(&owner).await;
+    assert!(stream.next().await.is_none(), "what happens later is not for them");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_contracts_history_says_how_it_stood_at_any_moment() {
     let test = TestApp::new().await;
     let (owner, renter) = (test.account(&["owner"], None).await, test.account(&["renter"], None).await);

@@ -110,3 +110,19 @@ async fn a_writer_reads_its_write_and_knows_its_position() {
         assert_eq!(again.header("berth-position"), None, "nothing new was written");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rental_can_be_read_as_soon_as_its_order_is_accepted() {
+    let test = TestApp::new().await;
+    let (owner, renter) = (test.account(&["owner"], None).await, test.account(&["renter"], None).await);
+    let shop = test.account(&["marketplace"], Some("shop")).await;
+    for _ in 0..10 {
+        let device = test.offered(&owner).await;
+        let accepted = test.order(&shop, &renter, &device, 36_000, usd("6.00")).await;
+        let contract =
+            test.get(&format!("/v1/contracts/{}", accepted.id("contract")), &renter.token).await.ok();
+        assert_eq!(contract["status"], "running");
+        let order = test.get(&format!("/v1/orders/{}", accepted.id("order_id")), &shop.token).await.ok();
+        assert_eq!(order, accepted.body);
+    }
+}

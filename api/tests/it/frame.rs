@@ -9,7 +9,7 @@ use crate::app::TestApp;
 async fn a_request_keeps_the_id_it_came_with_and_gets_one_otherwise() {
     let test = TestApp::new().await;
     let own = "0197f3a0-0000-7000-8000-000000000001";
-    let ask = |id: &str| test.call(Method::GET, "/healthz", "").header("x-request-id", id.to_owned()).send();
+    let ask = |id: &str| test.call(Method::GET, "/healthz", "").header("x-request-id", id).send();
     assert_eq!(ask(own).await.header("x-request-id"), Some(own));
     for bad in ["", "7", "x\ty", "00000000-0000-0000-0000-000000000000", &"f".repeat(4_000)] {
         let reply = ask(bad).await;

@@ -152,3 +152,27 @@ async fn a_term_has_one_price_and_exactly_that_is_taken() {
     let paid = price(3_601).await.ok()["price"].clone();
     assert_eq!(test.order(&shop, &renter, &device, 3_601, paid).await.status, 201);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn contracts_are_listed_by_side_device_and_status() {
+    let test = TestApp::new().await;
+    let (both, shop) =
+        (test.account(&["owner", "renter"], None).await, test.account(&["marketplace"], Some("shop")).await);
+    let other = test.account(&["owner", "renter"], None).await;
+    let (mine, theirs) = (test.offered(&both).await, test.offered(&other).await);
+    let (let_out, rented) =
+        (test.rental(&shop, &other, &mine).await, test.rental(&shop, &both, &theirs).await);
+    test.post(&format!("/v1/contracts/{rented}/termination"), &both.token, &json!({})).await.ok();
+    let ask = async |query: &str, token: &str| {
+        let (items, _) = walk(&test, &format!("/v1/contracts{query}"), token).await;
+        items.iter().map(|item| item["contract"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(ask("", &both.token).await, [rented.as_str()]);
+    assert_eq!(ask("?side=renter", &both.token).await, [rented.as_str()]);
+    assert_eq!(ask("?side=owner", &both.token).await, [let_out.as_str()]);
+    assert!(ask("?side=renter&status=running", &both.token).await.is_empty());
+    assert_eq!(ask("?status=terminated", &test.operator).await, [rented.as_str()]);
+    assert_eq!(ask(&format!("?device={}", mine.id), &test.operator).await, [let_out.as_str()]);
+    let foreign = test.get(&format!("/v1/contracts?device={}", theirs.id), &both.token).await;
+    assert_eq!(foreign.problem(), (400, "malformed-request"));
+}

@@ -26,6 +26,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 /// `lower-case-with-dashes` after a status.
 fn kinds(source: &str, found: &mut BTreeSet<String>) {
     let is_kind = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+    let source = source.split_whitespace().collect::<Vec<_>>().join(" ").replace("( ", "(");
     for start in ["Problem::new(", "Self::new(", "(CONFLICT, ", "(INVALID, "] {
         for (at, _) in source.match_indices(start) {
             let statement: String = source[at + start.len()..].chars().take_while(|c| *c != ';').collect();

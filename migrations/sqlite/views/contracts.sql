@@ -1,8 +1,9 @@
 -- Rentals, each with its paid segments, running or over.
 create table contracts (
-    contract blob primary key,
-    -- The event that started it; lists are in this order.
-    position integer not null,
+    -- The event that started it. The table lies in this order: what is written together stands together, and every
+    -- index ends in it, so that lists need no sorting.
+    position integer primary key,
+    contract blob not null unique,
     -- The contract stream's last revision: its ETag.
     revision integer not null,
     updated integer not null,
@@ -29,11 +30,10 @@ create table contracts (
     started_by text not null,
     offer text not null,
     policy text not null
-) strict, without rowid;
+) strict;
 
-create unique index contracts_by_position on contracts (position);
-create index contracts_by_renter on contracts (renter, position);
-create index contracts_by_owner on contracts (owner, position);
-create index contracts_by_device on contracts (device, position);
+create index contracts_by_renter on contracts (renter);
+create index contracts_by_owner on contracts (owner);
+create index contracts_by_device on contracts (device);
 -- What runs is few among what was.
-create index contracts_by_status on contracts (status, position);
+create index contracts_by_status on contracts (status);

@@ -1,9 +1,9 @@
 -- Orders: payments received by marketplaces and what became of them.
 create table orders (
+    -- The event that received it. The table lies in this order, and every index ends in it.
+    position integer primary key,
     -- <marketplace>-<the marketplace's own id>
-    order_key text primary key,
-    -- The event that received it; lists are in this order.
-    position integer not null,
+    order_key text not null unique,
     revision integer not null,
     updated integer not null,
     marketplace text not null,
@@ -22,11 +22,10 @@ create table orders (
     segment text,
     -- The refund of a rejected order.
     settlement blob
-) strict, without rowid;
+) strict;
 
-create unique index orders_by_position on orders (position);
-create index orders_by_renter on orders (renter, position);
-create index orders_by_marketplace on orders (marketplace, position);
-create index orders_by_contract on orders (contract, position) where contract is not null;
+create index orders_by_renter on orders (renter);
+create index orders_by_marketplace on orders (marketplace);
+create index orders_by_contract on orders (contract) where contract is not null;
 -- Orders are received for a moment only: whoever looks for one that was left behind must not read the others.
-create index orders_by_received on orders (position) where status = 'received';
+create index orders_by_received on orders (status) where status = 'received';

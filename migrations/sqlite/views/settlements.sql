@@ -1,8 +1,8 @@
 -- Refunds and payouts on their way out of escrow.
 create table settlements (
-    settlement blob primary key,
-    -- The event that made it due; lists are in this order.
-    position integer not null,
+    -- The event that made it due. The table lies in this order, and every index ends in it.
+    position integer primary key,
+    settlement blob not null unique,
     revision integer not null,
     updated integer not null,
     -- refund or payout.
@@ -28,11 +28,10 @@ create table settlements (
     network_fee text,
     -- Why the last try failed or is in doubt.
     reason text
-) strict, without rowid;
+) strict;
 
-create unique index settlements_by_position on settlements (position);
--- The work of each marketplace, oldest first.
-create index settlements_by_status on settlements (kind, status, position);
-create index settlements_by_marketplace on settlements (marketplace, kind, status, position);
-create index settlements_by_recipient on settlements (recipient, kind, position);
-create index settlements_by_contract on settlements (contract, position) where contract is not null;
+-- What is left to do is few among what was done.
+create index settlements_by_status on settlements (status);
+create index settlements_by_marketplace on settlements (marketplace, status);
+create index settlements_by_recipient on settlements (recipient);
+create index settlements_by_contract on settlements (contract) where contract is not null;

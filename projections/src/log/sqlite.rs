@@ -16,6 +16,7 @@
 
 mod heads;
 pub mod open;
+mod queue;
 mod reader;
 mod row;
 #[cfg(test)]
@@ -31,7 +32,7 @@ use async_trait::async_trait;
 use domain::event::{Position, Recorded, Revision, StreamName};
 use tokio::sync::watch;
 
-use self::{heads::Known, open::OpenError, reader::Readers, writer::Handle};
+use self::{heads::Known, open::OpenError, queue::Queue, reader::Readers};
 use super::{Append, AppendError, Appended, EventLog, LogError, check};
 
 /// A log in a SQLite file.
@@ -41,7 +42,7 @@ pub struct SqliteLog {
     readers: Arc<Readers>,
     known: Arc<Known>,
     /// None when the log was opened for reading.
-    writer: Option<Handle>,
+    writer: Option<Queue>,
     head: Arc<watch::Sender<Option<Position>>>,
 }
 
@@ -71,7 +72,7 @@ impl SqliteLog {
         let last = readers.head().await.map_err(|e| OpenError::storage(&path, &e))?;
         let head = Arc::new(watch::Sender::new(last));
         let known = Arc::new(Known::new(last.map_or(0, |last| last + 1)));
-        let writer = write.then(|| Handle::start(path.clone(), known.clone(), head.clone()));
+        let writer = write.then(|| Queue::start(path.clone(), known.clone(), head.clone()));
         let writer = writer.transpose().map_err(|e| OpenError::storage(&path, &e))?;
         Ok(Self { path, readers, known, writer, head })
     }

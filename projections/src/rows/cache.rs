@@ -7,12 +7,8 @@ use std::{
 
 use rusqlite::Connection;
 
-use super::{Bind, Read, Row};
+use super::{Bind, Read, Row, written::Written};
 use crate::views::ViewError;
-
-/// Rows of one table in memory, give or take those that one batch of events asks for. The largest rows, contracts, take
-/// about 2 KiB.
-pub const MAX_ROWS: usize = 65_536;
 
 /// Which changed rows to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +31,7 @@ pub struct Sql {
 impl Sql {
     /// The statements for `R` in `table`.
     #[must_use]
-    pub fn new<R: Row>(table: &str) -> Self {
+    pub fn new<R: Row>(table: &str, in_order: bool) -> Self {
         let columns = R::COLUMNS.join(", ");
         let marks = (1..=R::COLUMNS.len()).map(|i| format!("?{i}")).collect::<Vec<_>>().join(", ");
         let keys = R::KEYS
@@ -44,8 +40,8 @@ impl Sql {
             .map(|(i, key)| format!("{key} = ?{}", i + 1))
             .collect::<Vec<_>>()
             .join(" and ");
-        let others =
-            R::COLUMNS[R::KEYS.len()..].iter().map(|c| format!("{c} = excluded.{c}")).collect::<Vec<_>>();
+        let others = R::COLUMNS[R::KEYS.len()..].iter().filter(|column| !in_order || **column != "position");
+        let others = others.map(|column| format!("{column} = excluded.{column}")).collect::<Vec<_>>();
         let insert = format!("insert into {table} ({columns}) values ({marks})");
         let change =
             if others.is_empty() { "nothing".into() } else { format!("update set {}", others.join(", ")) };
@@ -73,11 +69,17 @@ struct Slot<R> {
 /// What is known of a table, and what is to be written to it.
 pub struct Cache<R: Row> {
     slots: HashMap<R::Key, Slot<R>>,
+    /// Slots at which some are forgotten.
+    max: usize,
+    /// Whether the table lies in the order in which keys came, not in that of the keys.
+    in_order: bool,
     /// Counts how often rows were forgotten.
     round: u32,
     changed: Vec<R::Key>,
     appended: Vec<R>,
     sql: Sql,
+    /// Of a table that was empty: which keys were written since.
+    written: Option<Written>,
 }
 
 impl<R: Row> fmt::Debug for Cache<R> {
@@ -90,11 +92,25 @@ impl<R: Row> fmt::Debug for Cache<R> {
 }
 
 impl<R: Row> Cache<R> {
-    /// Knows nothing yet of `table`.
+    /// Knows nothing yet of `table`; will hold about `max` rows.
     #[must_use]
-    pub fn new(table: &str) -> Self {
-        let sql = Sql::new::<R>(table);
-        Self { slots: HashMap::new(), round: 0, changed: Vec::new(), appended: Vec::new(), sql }
+    pub fn new(table: &str, max: usize, in_order: bool) -> Self {
+        Self {
+            slots: HashMap::new(),
+            max,
+            in_order,
+            round: 0,
+            changed: Vec::new(),
+            appended: Vec::new(),
+            sql: Sql::new::<R>(table, in_order),
+            written: None,
+        }
+    }
+
+    /// Knows that `table` is empty and that nobody else writes it, so most keys need not be looked for.
+    #[must_use]
+    pub fn of_empty(table: &str, max: usize, in_order: bool) -> Self {
+        Self { written: Some(Written::default()), ..Self::new(table, max, in_order) }
     }
 
     /// Forgets everything, unwritten changes too.
@@ -119,7 +135,7 @@ impl<R: Row> Cache<R> {
     /// # Errors
     /// When the database refuses; then the transaction must be rolled back and the cache cleared.
     pub fn write(&mut self, db: &Connection, which: Which) -> Result<(), ViewError> {
-        let full = self.slots.len() >= MAX_ROWS;
+        let full = self.slots.len() >= self.max;
         self.write_appended(db)?;
         let due = match which {
             Which::All => std::mem::take(&mut self.changed),
@@ -156,7 +172,9 @@ impl<R: Row> Cache<R> {
         if keys.is_empty() {
             return Ok(());
         }
-        keys.sort_unstable();
+        if !self.in_order {
+            keys.sort_unstable();
+        }
         let mut delete = db.prepare_cached(&self.sql.delete)?;
         for key in &keys {
             if let Some(Slot { row: None, stored, .. }) = self.slots.get_mut(key)
@@ -167,13 +185,18 @@ impl<R: Row> Cache<R> {
             }
         }
         let mut upsert = db.prepare_cached(&self.sql.upsert)?;
+        let mut insert = db.prepare_cached(&self.sql.insert)?;
         for key in &keys {
             let Some(slot) = self.slots.get_mut(key) else { continue };
             slot.changed = false;
             if let Some(row) = &slot.row {
-                slot.stored = true;
-                row.bind(&mut Bind::new(&mut upsert))?;
-                upsert.raw_execute()?;
+                let new = !std::mem::replace(&mut slot.stored, true);
+                let statement = if new { &mut insert } else { &mut upsert };
+                row.bind(&mut Bind::new(statement))?;
+                statement.raw_execute()?;
+                if let Some(written) = self.written.as_mut().filter(|_| new) {
+                    written.add(key);
+                }
             }
         }
         Ok(())
@@ -209,11 +232,13 @@ impl<'a, R: Row> Rows<'a, R> {
 
     /// The key's slot, read from the table if need be; and the keys that changed.
     fn fetch(&mut self, key: R::Key) -> Result<(&mut Slot<R>, &mut Vec<R::Key>), ViewError> {
-        let Cache { slots, round, changed, sql, .. } = &mut *self.cache;
+        let Cache { slots, round, changed, sql, written, .. } = &mut *self.cache;
         let slot = match slots.entry(key) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(unknown) => {
-                let row = self.db.map(|db| load(sql, db, unknown.key())).transpose()?.flatten();
+                let written = written.as_ref().is_none_or(|written| written.may_have(unknown.key()));
+                let db = self.db.filter(|_| written);
+                let row = db.map(|db| load(sql, db, unknown.key())).transpose()?.flatten();
                 unknown.insert(Slot { stored: row.is_some(), row, changed: false, used: *round })
             }
         };

@@ -3,6 +3,8 @@
 //! Ids, digests and keys are blobs; times are seconds since 1970; money is text such as `12.30 USD`; lists and
 //! structures are JSON text; names and states are text.
 
+use std::borrow::Cow;
+
 use domain::{
     device::LeaseEnd,
     id::{
@@ -108,6 +110,16 @@ impl Column for String {
 
     fn read(value: ValueRef<'_>) -> Result<Self, BadColumn> {
         value.as_str().map(Self::from).map_err(BadColumn::from)
+    }
+}
+
+impl Column for Cow<'static, str> {
+    fn write(&self) -> ToSqlOutput<'_> {
+        text(self)
+    }
+
+    fn read(value: ValueRef<'_>) -> Result<Self, BadColumn> {
+        String::read(value).map(Cow::Owned)
     }
 }
 

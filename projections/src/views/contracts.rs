@@ -194,6 +194,7 @@ pub struct Contracts;
 impl View for Contracts {
     const VERSION: u32 = 1;
     const DDL: &'static str = include_str!("../../../migrations/sqlite/views/contracts.sql");
+    const IN_ORDER: bool = true;
     type Row = ContractRow;
 
     fn fold(rows: &mut Rows<'_, ContractRow>, event: &Envelope<'_>) -> Result<(), ViewError> {

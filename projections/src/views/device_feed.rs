@@ -2,11 +2,13 @@
 //!
 //! Not its enrolment, keys or owners: those are between the owner and the server.
 
+use std::borrow::Cow;
+
 use domain::{
     any::AnyEvent,
     contract::ContractEvent,
     device::DeviceEvent,
-    event::Position,
+    event::{Events, Position},
     id::{DeviceId, Epoch},
     time::Time,
 };
@@ -26,7 +28,7 @@ row! {
         position: Position,
     ) {
         /// Its name.
-        kind: String,
+        kind: Cow<'static, str>,
         /// The lease it is about.
         epoch: Option<Epoch>,
         /// When it was written down.
@@ -44,13 +46,13 @@ impl View for DeviceFeed {
     type Row = DeviceFeedRow;
 
     fn fold(rows: &mut Rows<'_, DeviceFeedRow>, event: &Envelope<'_>) -> Result<(), ViewError> {
-        let (device, epoch) = match event.event {
+        let (device, epoch, kind) = match event.event {
             AnyEvent::Device(e) => match public(e) {
-                Some(epoch) => (event.id()?, epoch),
+                Some(epoch) => (event.id()?, epoch, e.kind()),
                 None => return Ok(()),
             },
             AnyEvent::Contract(e) => match rental(e) {
-                Some((device, epoch)) => (device, Some(epoch)),
+                Some((device, epoch)) => (device, Some(epoch), e.kind()),
                 None => return Ok(()),
             },
             _ => return Ok(()),
@@ -58,7 +60,7 @@ impl View for DeviceFeed {
         rows.append(DeviceFeedRow {
             device,
             position: event.recorded.position,
-            kind: event.recorded.event.kind.clone(),
+            kind: kind.into(),
             epoch,
             recorded_at: event.recorded_at(),
         });

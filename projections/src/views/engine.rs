@@ -67,7 +67,8 @@ impl Engine {
     /// When the file cannot be used or a view in it is missing or of another form.
     pub fn open(path: &Path) -> Result<Self, ViewError> {
         let db = file::writer(path)?;
-        let mut engine = Self { db, path: path.to_owned(), views: super::all(""), checkpoints: Vec::new() };
+        let mut engine =
+            Self { db, path: path.to_owned(), views: super::all(false), checkpoints: Vec::new() };
         let stored = engine.stored()?;
         engine.adopt(stored);
         Ok(engine)
@@ -113,7 +114,7 @@ impl Engine {
             let tx = Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate)?;
             let stored = self.stored()?;
             if stored == self.checkpoints {
-                let next = fold(&tx, &mut self.views, page, events)?;
+                let next = fold(&tx, self.views.iter_mut(), page, events)?;
                 let last = page.last().map(|recorded| recorded.event.id);
                 let mut reached = stored;
                 for (view, checkpoint) in self.views.iter_mut().zip(&mut reached) {
@@ -147,20 +148,21 @@ impl Engine {
 }
 
 /// Folds events into views, each from its own checkpoint on; answers the first position after them.
-pub(crate) fn fold(
+pub(crate) fn fold<'a>(
     db: &Connection,
-    views: &mut [Box<dyn Folder>],
+    views: impl Iterator<Item = &'a mut Box<dyn Folder>>,
     page: &[Recorded],
     events: &[AnyEvent],
 ) -> Result<Position, ViewError> {
+    let mut views: Vec<_> = views.collect();
     let mut expected = views.iter().map(|view| view.next()).min().unwrap_or(0);
     for (recorded, event) in page.iter().zip(events) {
         if recorded.position > expected {
             return Err(ViewError::Gap { expected, found: recorded.position });
         }
         expected = expected.max(recorded.position + 1);
-        let envelope = Envelope { recorded, event };
-        for view in &mut *views {
+        let envelope = Envelope::new(recorded, event);
+        for view in &mut views {
             view.fold(db, &envelope)?;
         }
     }

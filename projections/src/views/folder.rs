@@ -14,6 +14,9 @@ pub trait Folder: Send {
     /// The fold's version.
     fn version(&self) -> u32;
 
+    /// What folding it costs.
+    fn weight(&self) -> u32;
+
     /// The table and its indexes.
     fn ddl(&self) -> &'static str;
 
@@ -44,9 +47,13 @@ struct Folding<V: View> {
     next: Position,
 }
 
-/// Folds `V` into its table with a suffix.
-pub fn of<V: View>(suffix: &str) -> Box<dyn Folder> {
-    let cache = Cache::new(&format!("{}{suffix}", V::Row::TABLE));
+/// Folds `V` into its table, or into an empty one that is being built.
+pub fn of<V: View>(build: bool) -> Box<dyn Folder> {
+    let table = V::Row::TABLE;
+    let cache = match build {
+        true => Cache::of_empty(&format!("{table}{}", file::BUILD), V::CACHED, V::IN_ORDER),
+        false => Cache::new(table, V::CACHED, V::IN_ORDER),
+    };
     Box::new(Folding::<V> { cache, next: 0 })
 }
 
@@ -57,6 +64,10 @@ impl<V: View> Folder for Folding<V> {
 
     fn version(&self) -> u32 {
         V::VERSION
+    }
+
+    fn weight(&self) -> u32 {
+        V::WEIGHT
     }
 
     fn ddl(&self) -> &'static str {

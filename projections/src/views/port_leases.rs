@@ -46,7 +46,7 @@ impl View for PortLeases {
 
     fn fold(rows: &mut Rows<'_, PortLeaseRow>, event: &Envelope<'_>) -> Result<(), ViewError> {
         let AnyEvent::Gateway(happened) = event.event else { return Ok(()) };
-        let gateway: GatewayName = event.id()?;
+        let gateway = event.gateway()?;
         match happened {
             GatewayEvent::PortLeased(e) => rows.put(PortLeaseRow {
                 gateway,

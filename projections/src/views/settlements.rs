@@ -145,6 +145,7 @@ pub struct Settlements;
 impl View for Settlements {
     const VERSION: u32 = 1;
     const DDL: &'static str = include_str!("../../../migrations/sqlite/views/settlements.sql");
+    const IN_ORDER: bool = true;
     type Row = SettlementRow;
 
     fn fold(rows: &mut Rows<'_, SettlementRow>, event: &Envelope<'_>) -> Result<(), ViewError> {
@@ -196,12 +197,20 @@ impl Views {
         wanted: SettlementFilter,
         page: Page,
     ) -> Result<Vec<SettlementRow>, ViewError> {
+        // One condition chooses the index, in which rows lie in the order of the list; the plus keeps the others from it.
+        let SettlementFilter { kind, status, marketplace, recipient, contract } = wanted;
+        let of_somebody = recipient.is_some() || contract.is_some();
+        let (by_status, by_marketplace) = match (of_somebody, status) {
+            (false, Some(_)) => ("status = ?", "marketplace = ?"),
+            _ => ("+status = ?", "+marketplace = ?"),
+        };
+        let by_recipient = if contract.is_some() { "+recipient = ?" } else { "recipient = ?" };
         let filter = Filter::default()
-            .and_some("contract = ?", wanted.contract.as_ref())
-            .and_some("recipient = ?", wanted.recipient.as_ref())
-            .and_some("marketplace = ?", wanted.marketplace.as_ref())
-            .and_some("kind = ?", wanted.kind.as_ref())
-            .and_some("status = ?", wanted.status.as_ref());
+            .and_some("contract = ?", contract.as_ref())
+            .and_some(by_recipient, recipient.as_ref())
+            .and_some(by_marketplace, marketplace.as_ref())
+            .and_some(by_status, status.as_ref())
+            .and_some("+kind = ?", kind.as_ref());
         self.list(filter, page).await
     }
 }

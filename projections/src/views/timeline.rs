@@ -72,10 +72,15 @@ row! {
 }
 
 /// Places in a chunk, ascending.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offsets(Vec<u8>);
 
 impl Offsets {
+    /// Most things have a dozen events.
+    fn new() -> Self {
+        Self(Vec::with_capacity(32))
+    }
+
     fn push(&mut self, position: Position) {
         let [.., high, low] = position.to_be_bytes();
         self.0.extend([high, low]);
@@ -108,6 +113,10 @@ pub struct Timeline;
 impl View for Timeline {
     const VERSION: u32 = 1;
     const DDL: &'static str = include_str!("../../../migrations/sqlite/views/timeline.sql");
+    /// It has a hand in every event.
+    const WEIGHT: u32 = 40;
+    /// A row takes some hundred bytes, and one for each thing that still has events to come is wanted.
+    const CACHED: usize = 131_072;
     type Row = TimelineRow;
 
     fn fold(rows: &mut Rows<'_, TimelineRow>, event: &Envelope<'_>) -> Result<(), ViewError> {
@@ -123,7 +132,7 @@ impl View for Timeline {
         let position = event.recorded.position;
         for subject in about.subjects {
             let key = (subject, position / CHUNK);
-            let new = || TimelineRow { subject, chunk: key.1, offsets: Offsets::default() };
+            let new = || TimelineRow { subject, chunk: key.1, offsets: Offsets::new() };
             rows.edit_or(&key, new, |row| row.offsets.push(position))?;
         }
         Ok(())

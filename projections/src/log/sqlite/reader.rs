@@ -20,8 +20,8 @@ use crate::log::{LogError, MAX_PAGE, MAX_PAGE_BYTES};
 /// Connections, and so reads at once; further reads wait.
 const MAX_READERS: usize = 4;
 
-/// Stream names a connection remembers, about 100 bytes each.
-const MAX_NAMES: usize = 65_536;
+/// Stream names a connection remembers; events of the same streams stand near each other.
+const MAX_NAMES: usize = 4096;
 
 const STREAM: &str = concat!(
     "select ",

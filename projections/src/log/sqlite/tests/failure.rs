@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::event::Position;
 use rusqlite::Connection;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use super::super::{SqliteLog, heads::Known, open, writer::Writer};
 use crate::log::{
@@ -34,9 +34,7 @@ impl Bench {
     }
 
     fn commit(&mut self, batch: &[Append]) -> Vec<Result<Appended, AppendError>> {
-        let (replies, answers): (Vec<_>, Vec<_>) = batch.iter().map(|_| oneshot::channel()).unzip();
-        self.writer.commit(batch, replies.into_iter());
-        answers.into_iter().map(|mut answer| answer.try_recv().unwrap()).collect()
+        self.writer.commit(batch)
     }
 
     async fn count(&self) -> usize {

@@ -1,0 +1,82 @@
+//! What is logged: every request under its id, and never a secret.
+
+use std::{
+    io::{self, Write},
+    sync::{Mutex, OnceLock},
+};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tracing_subscriber::EnvFilter;
+
+use crate::app::TestApp;
+
+static LINES: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+static STARTED: OnceLock<()> = OnceLock::new();
+
+struct Kept;
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        LINES.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Keeps all that this process logs from now on, as `berth` writes it in JSON.
+fn keep() {
+    STARTED.get_or_init(|| {
+        let lines = tracing_subscriber::fmt()
+            .with_env_filter(EnvFilter::new("debug,api=trace,projections=trace,hyper=off,reqwest=off"));
+        let lines = lines.json().flatten_event(true).with_current_span(true).with_span_list(false);
+        lines.with_writer(|| Kept).init();
+    });
+}
+
+fn lines() -> String {
+    String::from_utf8(LINES.lock().unwrap().clone()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_request_and_command_is_logged_under_its_id_and_no_secret_ever_is() {
+    keep();
+    let test = TestApp::new().await;
+    let owner = test.account(&["owner"], None).await;
+    let device = test.enrol(&owner).await;
+    let lease = test.register(&device).await.ok();
+    test.poll(&device).await;
+    let idempotent =
+        test.call(Method::POST, &format!("/v1/devices/{}/enrolment-key", device.id), &owner.token);
+    let replaced = idempotent.header("idempotency-key", "once").send().await;
+    test.get(&format!("/v1/devices/{}?secret=query", device.id), &owner.token).await;
+    let wrong = test.get("/v1/devices", "berth_wrong-but-secret").await;
+
+    let request = replaced.header("x-request-id").unwrap();
+    let all = lines();
+    let events: Vec<Value> = all.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |message: &str, id: &str| {
+        let found = events.iter().find(|event| event["message"] == message && event.to_string().contains(id));
+        found.unwrap_or_else(|| panic!("{message} of {id} is not logged")).clone()
+    };
+    let answered = of("request answered", request);
+    assert_eq!(answered["span"]["path"], "/v1/devices/{device}/enrolment-key");
+    assert_eq!((&answered["span"]["method"], &answered["span"]["status"]), (&json!("POST"), &json!(201)));
+    assert!(answered["span"]["latency_ms"].is_u64());
+    let command = of("command carried out", request);
+    assert_eq!(
+        (&command["correlation_id"], &command["span"]["request_id"]),
+        (&json!(request), &json!(request))
+    );
+    assert_eq!(of("request answered", wrong.header("x-request-id").unwrap())["span"]["status"], 401);
+
+    let password = lease["password"].as_str().unwrap();
+    let secrets =
+        [&owner.token, &test.operator, &device.key, &replaced.id("key"), password, "berth_wrong-but-secret"];
+    for secret in secrets.into_iter().chain(["secret=query"]) {
+        assert!(!all.contains(secret), "a secret is logged");
+    }
+}
