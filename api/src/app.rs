@@ -2,6 +2,8 @@
 
 use std::{
     collections::HashMap,
+    fs::File,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -44,8 +46,9 @@ impl DataDir {
     /// # Errors
     /// When it cannot be made.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(path)
-            .with_context(|| format!("the data folder {} cannot be made", path.display()))?;
+        anyhow::ensure!(!path.is_file(), "{} is a file; name a folder with --data", path.display());
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.with_context(|| format!("the data folder {} cannot be made", path.display()))?;
         Ok(Self(path.to_owned()))
     }
 
@@ -61,6 +64,37 @@ impl DataDir {
             path.display()
         );
         Ok(data)
+    }
+
+    /// Makes sure that no other server runs on this folder; the answer keeps it so until it is dropped.
+    ///
+    /// # Errors
+    /// When another server runs on it.
+    pub fn lock(&self) -> anyhow::Result<File> {
+        let path = self.0.join("serve.lock");
+        let file = File::options().create(true).write(true).truncate(false).open(&path);
+        let file = file.with_context(|| format!("{} cannot be made", path.display()))?;
+        let other = "another server runs on this data folder; stop it, or name another folder with --data";
+        file.try_lock().with_context(|| format!("{}: {other}", self.0.display()))?;
+        Ok(file)
+    }
+
+    /// Refuses a folder whose parts do not belong together: a missing part is never silently made anew.
+    async fn check(&self) -> anyhow::Result<()> {
+        let missing = |part: &Path| {
+            let (part, folder) = (part.file_name().unwrap_or_default().display(), self.0.display());
+            anyhow::anyhow!(
+                "{folder} holds a ledger's other parts but no {part}; restore it from a backup (nothing was changed)"
+            )
+        };
+        let used =
+            self.log().exists() || (self.private().exists() && Private::is_used(&self.private()).await?);
+        for part in [self.keys(), self.private(), self.log()] {
+            if used && !part.exists() {
+                return Err(missing(&part));
+            }
+        }
+        Ok(())
     }
 
     /// The folder.
@@ -142,11 +176,13 @@ impl App {
         clock: Clock,
         report: impl Fn(Step) + Send + Sync + 'static,
     ) -> anyhow::Result<Self> {
-        let log: Arc<dyn EventLog> = Arc::new(SqliteLog::open(data.log()).await?);
+        data.check().await?;
+        // The log comes last: a first start that was cut off before it is simply started again.
+        let keys = Keys::open(&data.keys(), clock.time())?;
         let private = Private::open(&data.private()).await?;
+        let log: Arc<dyn EventLog> = Arc::new(SqliteLog::open(data.log()).await?);
         rebuild::prepare(&log, &data.views(), report).await?;
         let views = Views::open(data.views())?;
-        let keys = Keys::open(&data.keys(), clock.time())?;
         // Rounded up, so that nothing an earlier process did in the same second counts as this one's.
         let up_since = clock.time().plus(i64::from(matches!(clock, Clock::System)));
         let executor = Executor::new(log, clock.clone());

@@ -79,6 +79,15 @@ pub struct Jobs {
     pub retention: String,
 }
 
+impl Devices {
+    /// Seconds between a device's polls: as set, but often enough that a healthy device is never taken for lost.
+    #[must_use]
+    pub fn poll_s(&self) -> u32 {
+        let often = u32::try_from(self.lost_after_s / 3).unwrap_or(u32::MAX).max(1);
+        self.next_poll_s.min(often)
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -146,8 +155,8 @@ pub fn load(
     if let Some(path) = file {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
-        let table: Table =
-            toml::from_str(&text).with_context(|| format!("{} is not TOML", path.display()))?;
+        let table: Table = toml::from_str(&text)
+            .map_err(|e| anyhow::anyhow!("{} is not TOML: {}", path.display(), e.to_string().trim_end()))?;
         for (name, value) in leaves("", &Value::Table(table)) {
             set(&mut tree, &name, value).with_context(|| format!("in {}", path.display()))?;
             sources.insert(name, "file");
@@ -219,7 +228,7 @@ fn slot<'a>(tree: &'a mut Value, name: &str) -> anyhow::Result<&'a mut Value> {
 
 fn set(tree: &mut Value, name: &str, value: Value) -> anyhow::Result<()> {
     let slot = slot(tree, name)?;
-    ensure!(slot.same_type(&value), "{name} must be a {}, not {}", slot.type_str(), shown(&value));
+    ensure!(slot.same_type(&value), "{name} must be of type {}, not {}", slot.type_str(), shown(&value));
     *slot = value;
     Ok(())
 }

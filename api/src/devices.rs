@@ -12,19 +12,20 @@
 
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use domain::{
     contract::Contract,
     device::{Device, DeviceCommand, DeviceEvent, DeviceRefusal, LeaseGranted},
     event::{Actor, Events, Position, Revision},
     gateway::{Gateway, GatewayCommand},
     id::{AccountId, ContractId, CorrelationId, DeviceId, Epoch, Subdomain},
-    key::Digest,
+    key::{Digest, PublicKey},
     wire::{
         Answer, Grant, HoldWhy, PollRequest, Registration, ServerSigned, SignedReceipt, Tombstone, VERSION,
         Verdict, Verified,
     },
 };
-use projections::log::MAX_PAGE;
+use projections::{log::MAX_PAGE, private::Attention};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -39,7 +40,7 @@ use crate::{
 
 /// The longest a poll waits for news, in seconds.
 const MAX_WAIT_S: u32 = 30;
-/// How often a waiting poll looks by itself, should a hint be missed.
+/// How often a waiting poll looks by itself, should a hint be missed; each look is a sign of life.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// Bits of the sequence number that count the contract's events.
 const CONTRACT_BITS: u32 = 24;
@@ -155,7 +156,15 @@ pub async fn register(
 ) -> Result<Grant, Problem> {
     let Registration { device_key, config_hash, hardware, .. } = registration.into_inner();
     let state = app.executor.load::<Device>(&device).await?.state;
-    let epoch = state.next_epoch(device_key, config_hash)?;
+    let epoch = match state.next_epoch(device_key, config_hash) {
+        Err(refusal @ DeviceRefusal::NotErased { .. }) if another_key(&state, device_key) => {
+            let action = "the key that could sign the receipt is not this one: start the agent with its old data folder, \
+                          or retire the device and enrol the machine anew";
+            call_attention(app, device, "erasure receipt cannot come", action).await?;
+            return Err(Problem::new(StatusCode::CONFLICT, "epoch-not-erased", refusal.to_string(), action));
+        }
+        other => other?,
+    };
     let settings = &app.config.gateway;
     let gateway = settings.name.clone();
     let lease = match state.live_lease() {
@@ -164,7 +173,14 @@ pub async fn register(
             let (subdomain, first, last) =
                 (Subdomain::of(device, epoch), settings.first_port, settings.last_port);
             let command = GatewayCommand::LeasePort { device, epoch, subdomain, first, last };
-            let pool = app.executor.execute::<Gateway>(&gateway, command, by).await?.state;
+            let pool = match app.executor.execute::<Gateway>(&gateway, command, by).await {
+                Err(ExecuteError::Refused(refusal)) => {
+                    tracing::warn!(%device, %gateway, reason = %refusal, "a device cannot get a port");
+                    call_attention(app, device, "no port", &refusal.to_string()).await?;
+                    return Err(refusal.into());
+                }
+                other => other?.state,
+            };
             let held = pool.port_of(device, epoch).ok_or_else(Problem::overloaded)?;
             let (port, subdomain) = (held.port, held.subdomain.clone());
             LeaseGranted { epoch, gateway, port, subdomain, device_key, config_hash, hardware }
@@ -189,6 +205,16 @@ pub async fn register(
         user: login.user,
         password: login.password,
     })
+}
+
+fn another_key(state: &Device, device_key: PublicKey) -> bool {
+    state.lease().is_some_and(|lease| lease.granted.device_key != device_key)
+}
+
+async fn call_attention(app: &App, device: DeviceId, what: &str, detail: &str) -> Result<(), Problem> {
+    let (subject, since) = (format!("device-{device}"), app.clock.time());
+    let item = Attention { subject, what: what.into(), detail: detail.into(), since };
+    Ok(app.private.call_attention(&item).await?)
 }
 
 fn login_context(device: DeviceId, epoch: Epoch) -> String {
@@ -253,6 +279,7 @@ fn by_device(app: &App, device: DeviceId) -> By {
 /// When the log cannot be read.
 pub async fn answer(app: &App, device: DeviceId, request: PollRequest) -> Result<ServerSigned, Problem> {
     let deadline = Instant::now() + Duration::from_secs(request.wait_s.min(MAX_WAIT_S).into());
+    let look_again = LOOK_AGAIN.min(Duration::from_secs(app.config.devices.poll_s().into()));
     loop {
         let news = app.feed.wait_on(device);
         let seen = app.executor.load::<Device>(&device).await?;
@@ -271,14 +298,14 @@ pub async fn answer(app: &App, device: DeviceId, request: PollRequest) -> Result
                 server_time: app.clock.time(),
                 owner_gen: loaded.state.owner_gen(),
                 seq,
-                next_poll_s: app.config.devices.next_poll_s,
+                next_poll_s: app.config.devices.poll_s(),
                 verdict,
                 tombstones,
             }));
         }
         tokio::select! {
             () = app.stop.cancelled() => {}
-            _ = tokio::time::timeout(left.min(LOOK_AGAIN), news.notified()) => {}
+            _ = tokio::time::timeout(left.min(look_again), news.notified()) => {}
         }
     }
 }

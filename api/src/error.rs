@@ -16,7 +16,7 @@ use projections::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::execute::{ExecuteError, ExecutorError};
+use crate::execute::{ExecuteError, ExecutorError, where_it_is};
 
 /// A "no" to a request.
 #[derive(Debug, Clone)]
@@ -108,9 +108,15 @@ impl Problem {
     /// 412: the caller saw an older state than there is.
     #[must_use]
     pub fn stale(actual: Option<Revision>) -> Self {
-        let now = actual.map_or("gone".into(), |revision| format!("at revision {revision}"));
+        Self::changed(&where_it_is(actual))
+    }
+
+    /// 412: the caller saw what is another by now.
+    #[must_use]
+    pub fn changed(now: &str) -> Self {
         let action = "read it again and send If-Match with the new ETag";
-        Self::new(StatusCode::PRECONDITION_FAILED, "stale", format!("it has changed and is {now}"), action)
+        let detail = format!("it is not what If-Match names: {now}");
+        Self::new(StatusCode::PRECONDITION_FAILED, "stale", detail, action)
     }
 
     /// 500: our fault; the cause is in the logs under the request id, not in the answer.

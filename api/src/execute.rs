@@ -88,7 +88,7 @@ pub enum ExecuteError<R: std::error::Error> {
     #[error(transparent)]
     Refused(R),
     /// The caller saw an older state than there is.
-    #[error("the resource has changed: it is at revision {actual:?}")]
+    #[error("it has changed: {}", where_it_is(*.actual))]
     Stale {
         /// The stream's last event.
         actual: Option<Revision>,
@@ -96,6 +96,13 @@ pub enum ExecuteError<R: std::error::Error> {
     /// The log said no.
     #[error(transparent)]
     Log(#[from] ExecutorError),
+}
+
+/// Where a stream is, in words.
+#[must_use]
+pub fn where_it_is(revision: Option<Revision>) -> String {
+    let at = |revision| format!("it is at revision {revision}");
+    revision.map_or_else(|| "it does not exist yet".into(), at)
 }
 
 /// The log cannot be used.

@@ -129,12 +129,18 @@ impl Keys {
     }
 }
 
+fn read(path: &Path) -> anyhow::Result<String> {
+    let advice = || format!("{} cannot be read; restore it from a backup", path.display());
+    fs::read_to_string(path).with_context(advice)
+}
+
+fn damaged(path: &Path) -> String {
+    format!("{} is damaged; restore it from a backup", path.display())
+}
+
 fn read_key(path: &Path) -> anyhow::Result<[u8; 32]> {
-    let name = path.display();
-    let text = fs::read_to_string(path)
-        .with_context(|| format!("{name} cannot be read; restore it from a backup"))?;
-    let bytes = URL_SAFE_NO_PAD.decode(text.trim()).ok().and_then(|b| b.try_into().ok());
-    bytes.with_context(|| format!("{name} is damaged; restore it from a backup"))
+    let bytes = URL_SAFE_NO_PAD.decode(read(path)?.trim()).ok().and_then(|b| b.try_into().ok());
+    bytes.with_context(|| damaged(path))
 }
 
 fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {

@@ -17,6 +17,8 @@ pub mod execute;
 pub mod feed;
 pub mod http;
 pub mod keys;
+pub mod leaving;
+pub mod listen;
 pub mod orders;
 pub mod scheduler;
 pub mod server;

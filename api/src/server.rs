@@ -7,7 +7,7 @@ use projections::runner::Runner;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{app::App, http, scheduler, steward};
+use crate::{app::App, http, listen, scheduler, steward};
 
 /// How often presence is written down.
 const FLUSH_PRESENCE: Duration = Duration::from_secs(2);
@@ -41,12 +41,7 @@ impl Server {
         tasks.spawn(async move { shared.feed.run(shared.executor.log().as_ref(), stopped).await });
         tasks.spawn(keep_presence(app.clone(), stop.clone()));
         let router = http::router(app.clone());
-        let serve = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
-        tasks.spawn(async move {
-            if let Err(e) = serve.await {
-                tracing::error!(error = %e, "the listener failed");
-            }
-        });
+        tasks.spawn(listen::serve(listener, router, stop));
         tasks.close();
         Ok(Self { address, app, tasks, runner })
     }

@@ -118,11 +118,12 @@ macro_rules! name_id {
 
         impl $name {
             /// # Errors
-            /// When the text is empty, too long or has a character outside the alphabet.
+            /// When the text is empty, too long, has a character outside the alphabet, or no letter and no digit.
             pub fn new(text: impl Into<String>) -> Result<Self, InvalidName> {
                 let text = text.into();
                 let ok: fn(char) -> bool = $ok;
-                if text.is_empty() || text.len() > $max || !text.chars().all(ok) {
+                let named = text.chars().any(|c| c.is_ascii_alphanumeric());
+                if !named || text.len() > $max || !text.chars().all(ok) {
                     let got = text.chars().take(160).collect();
                     return Err(InvalidName { what: $what, alphabet: $alphabet, max: $max, got });
                 }
@@ -175,8 +176,8 @@ name_id! {
     GatewayName, "a gateway name", 32, "a-z, 0-9", |c| c.is_ascii_lowercase() || c.is_ascii_digit();
     /// A marketplace's name; without `-`, so that `order-<marketplace>-<id>` reads only one way.
     MarketplaceName, "a marketplace name", 32, "a-z, 0-9", |c| c.is_ascii_lowercase() || c.is_ascii_digit();
-    /// A marketplace's own order id.
-    OrderId, "an order id", 128, "A-Z, a-z, 0-9, '.', '_', '-'",
+    /// A marketplace's own order id; never `.` or `..`, which mean something else in an address.
+    OrderId, "an order id", 128, "A-Z, a-z, 0-9, '.', '_', '-', at least one of them a letter or a digit",
         |c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     /// A subdomain: one DNS label.
     Subdomain, "a subdomain", 63, "a-z, 0-9", |c| c.is_ascii_lowercase() || c.is_ascii_digit();
@@ -235,9 +236,14 @@ mod tests {
 
     #[test]
     fn names_outside_the_alphabet_are_refused() {
-        for bad in ["", "a/b", "ä", "a b", &"x".repeat(129)] {
+        for bad in ["", "a/b", "ä", "a b", &"x".repeat(129), ".", "..", "-", "_.-"] {
             assert!(OrderId::new(bad).is_err(), "{bad}");
         }
+        for good in ["a", "7", "..a", "-.0_", &"x".repeat(128)] {
+            assert_eq!(OrderId::new(good).unwrap().as_str(), good);
+        }
+        let said = OrderId::new("..").unwrap_err().to_string();
+        assert!(said.contains("at least one of them a letter or a digit"), "{said}");
         assert!(serde_json::from_str::<GatewayName>("\"UP\"").is_err());
     }
 

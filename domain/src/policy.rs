@@ -36,7 +36,7 @@ pub struct Policy {
     pub device_lost: Terms,
     /// Seconds from a rental's end until its payout is issued.
     pub payout_delay_s: Seconds,
-    /// Seconds for which a refund quote stands.
+    /// Seconds for which a refund quote stands; see [`Policy::for_term`].
     pub quote_valid_s: Seconds,
 }
 
@@ -51,6 +51,14 @@ impl Policy {
             EndedBy::Operator => &self.operator,
             EndedBy::DeviceLost => &self.device_lost,
         }
+    }
+
+    /// The policy as a contract pins it: a quote stands for a hundredth of the initial term at most, rounded up, so that
+    /// the time used between a quote and the end it is redeemed at stays a small part of what was paid.
+    #[must_use]
+    pub fn for_term(self, term_s: Seconds) -> Self {
+        let hundredth = term_s.max(0) / 100 + i64::from(term_s % 100 > 0);
+        Self { quote_valid_s: self.quote_valid_s.min(hundredth), ..self }
     }
 
     /// Whether every number is in its range.
@@ -78,5 +86,16 @@ impl Default for Policy {
             payout_delay_s: 0,
             quote_valid_s: 300,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quote_stands_for_a_hundredth_of_the_term_at_most() {
+        let valid = |term_s| Policy::default().for_term(term_s).quote_valid_s;
+        assert_eq!([valid(10), valid(100), valid(101), valid(3_600), valid(86_400)], [1, 1, 2, 36, 300]);
     }
 }

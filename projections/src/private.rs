@@ -108,6 +108,20 @@ impl Private {
         Ok(Self { pool })
     }
 
+    /// Whether a file holds an account, and so belongs to a ledger; changes nothing.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn is_used(path: &Path) -> Result<bool, PrivateError> {
+        let read_only = SqliteConnectOptions::new().filename(path).read_only(true);
+        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(read_only).await?;
+        // A file without the table was cut off while it was made.
+        let found =
+            sqlx::query_scalar::<_, i64>("select exists (select 1 from accounts)").fetch_one(&pool).await;
+        pool.close().await;
+        Ok(found.unwrap_or(0) == 1)
+    }
+
     /// Closes every connection.
     pub async fn close(&self) {
         self.pool.close().await;

@@ -1,7 +1,7 @@
 //! Rows of read models: typed, held in a bounded cache while events are folded, written in one go.
 //!
 //! # Shape
-//! [`row!`](crate::rows::row) declares a row: its table, its key columns, its other columns. A fold sees [`Rows`]: a map
+//! The macro `row!` declares a row: its table, its key columns, its other columns. A fold sees [`Rows`]: a map
 //! from key to row that loads a row from the table the first time it is asked for. What the fold changed is marked and
 //! written by [`Cache::write`] inside the caller's transaction.
 //!

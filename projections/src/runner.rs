@@ -23,6 +23,9 @@ use crate::{
 /// How often the log is asked when nothing in this process has appended.
 const POLL: Duration = Duration::from_millis(500);
 
+/// How long to wait before a page that failed is folded again.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// How far a runner is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
@@ -113,8 +116,15 @@ impl Following {
         let mut news = self.log.follow();
         while !*stopped.borrow() && stopped.has_changed().is_ok() {
             news.mark_unchanged();
-            if self.step().await? {
-                continue;
+            match self.step().await {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) if error.may_pass() => {
+                    tracing::error!(%error, next = self.progress.borrow().next, "a page was not folded; trying again");
+                    let _ = timeout(RETRY, stopped.changed()).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
             }
             tokio::select! {
                 // A log that is closed sends no more hints; the poll still finds what others append.
@@ -133,10 +143,9 @@ impl Following {
             self.publish(from, from);
             return Ok(false);
         };
-        let Some(mut engine) = self.engine.take() else {
-            return Err(ViewError::Storage("an earlier page was not finished".into()));
-        };
+        let (engine, path) = (self.engine.take(), self.views.path().to_owned());
         let (engine, applied) = blocking(move || {
+            let mut engine = engine.map_or_else(|| Engine::open(&path), Ok)?;
             let applied = engine.apply(&page);
             Ok((engine, applied))
         })

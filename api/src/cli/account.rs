@@ -105,9 +105,14 @@ async fn print_token(
     let expires_at = days.map(|days| app.clock.time().plus(i64::from(days) * 86_400));
     let names: Vec<_> = roles.iter().map(ToString::to_string).collect();
     let issued = accounts::issue_token(app, account, label, roles, expires_at).await?;
-    let row = vec![account.to_string(), names.join(","), issued.token];
-    table(common.json, &["account", "roles", "token"], &[row]);
-    if !common.json {
+    if common.json {
+        println!("{}", serde_json::json!({ "account": account, "roles": names, "token": issued.token }));
+    } else {
+        table(
+            false,
+            &["account", "roles", "token"],
+            &[vec![account.to_string(), names.join(","), issued.token]],
+        );
         println!("The token is shown only now.");
     }
     Ok(())

@@ -66,7 +66,7 @@ async fn write(
     if format == Format::Csv {
         writeln!(
             out,
-            "position,stream,revision,id,type,schema,recorded_at,effective_at,actor,command_id,payload"
+            "position,stream,revision,id,type,schema,recorded_at,effective_at,actor,command_id,data"
         )?;
     }
     let mut from = after.map_or(0, |after| after + 1);
@@ -112,7 +112,7 @@ pub fn line(recorded: &Recorded) -> anyhow::Result<String> {
         command_id: uuid::Uuid,
         causation_id: Option<uuid::Uuid>,
         correlation_id: uuid::Uuid,
-        payload: &'a RawValue,
+        data: &'a RawValue,
     }
     let (event, meta) = (&recorded.event, &recorded.event.meta);
     let payload = payload(recorded)?;
@@ -130,7 +130,7 @@ pub fn line(recorded: &Recorded) -> anyhow::Result<String> {
         command_id: meta.command_id.0,
         causation_id: meta.causation_id.map(|id| id.0),
         correlation_id: meta.correlation_id.0,
-        payload: &payload,
+        data: &payload,
     })?)
 }
 

@@ -123,6 +123,8 @@ pub fn main() -> ExitCode {
         let program = std::ffi::OsString::from("berth-agent");
         return agent::cli::main_with(std::iter::once(program).chain(arguments));
     }
+    // Whatever is written holds people's data: nobody else reads it.
+    rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o077));
     let quiet = !matches!(command, Command::Serve(_));
     let filter = common.log.clone().unwrap_or_else(|| if quiet { "warn" } else { "info" }.into());
     if let Err(e) = telemetry::start(&filter, common.log_format) {

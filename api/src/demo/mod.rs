@@ -38,6 +38,7 @@ impl Demo {
             "{} already holds a ledger; a demo starts from nothing",
             root.display()
         );
+        let _lock = data.lock()?;
         if self.once { once::tell(&data, &self.listen).await } else { living::run(&data, &self.listen).await }
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::{extract::State, http::Uri};
 use domain::{
-    account::{Account as Ledger, AccountCommand, Role},
+    account::{Account as Ledger, Role},
     event::Position,
     id::{AccountId, MarketplaceName},
 };
@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    answer::{Answer, IfMatch, execute},
+    answer::{Answer, CHANGING, IfMatch, Values},
     auth::{Caller, Opener, Operator},
     extract::{Json, Path, Query},
     list::{List, Part},
@@ -22,6 +22,7 @@ use crate::{
     accounts::{self, check_text},
     app::App,
     error::Problem,
+    leaving,
 };
 
 /// A new account.
@@ -129,6 +130,28 @@ pub fn authorise(caller: &Caller, account: AccountId) -> Result<(), Problem> {
     caller.owns_or(account, &[Role::Operator], "account")
 }
 
+/// Lets operators through, and the account itself with a token that has all its roles: with a narrower one, nobody
+/// changes who the account is or what opens it.
+///
+/// # Errors
+/// 404 for strangers, 403 for a narrower token.
+pub async fn authorise_fully(app: &App, caller: &Caller, account: AccountId) -> Result<(), Problem> {
+    authorise(caller, account)?;
+    let roles = app.executor.load::<Ledger>(&account).await?.state.roles();
+    let missing: Vec<_> = roles.iter().filter(|role| !caller.is(**role)).map(|role| role.as_str()).collect();
+    if caller.is(Role::Operator) || missing.is_empty() {
+        return Ok(());
+    }
+    let missing = missing.join(", ");
+    Err(Problem::forbidden(format!("this needs a token with all roles of the account; this one lacks {missing}")))
+}
+
+/// What an ETag says of a person.
+fn values(person: &Person) -> Values {
+    let Person { name, email, refund_address, payout_address, .. } = person;
+    Values::of(&(name, email, refund_address, payout_address))
+}
+
 /// The account as it is after `position`.
 ///
 /// # Errors
@@ -140,7 +163,8 @@ pub async fn show(
 ) -> Result<Answer<Account>, Problem> {
     let person = app.private.person(account).await?.ok_or_else(|| Problem::not_found("account"))?;
     let revision = app.executor.load::<Ledger>(&account).await?.revision;
-    Ok(Answer::ok(Account::new(app, account, person).await?).at(revision).wrote(position))
+    let values = values(&person);
+    Ok(Answer::ok(Account::new(app, account, person).await?).at(revision).of(values).wrote(position))
 }
 
 /// An account: your own, or any for operators.
@@ -170,7 +194,7 @@ pub struct ChangedPerson {
     payout_address: Option<String>,
 }
 
-/// Changes what is known of a person: your own account, or any for operators.
+/// Changes what is known of a person: your own account with a token that has all its roles, or any for operators.
 #[utoipa::path(patch, path = "/v1/accounts/{account}", tag = "accounts", params(("account" = Uuid, Path)),
     security(("token" = [])), request_body = ChangedPerson,
     responses((status = 200, description = "The account", body = Account)))]
@@ -181,8 +205,10 @@ pub async fn change_account(
     condition: IfMatch,
     Json(ChangedPerson { name, email, refund_address, payout_address }): Json<ChangedPerson>,
 ) -> Result<Answer<Account>, Problem> {
-    authorise(&caller, account)?;
-    condition.check(app.executor.load::<Ledger>(&account).await?.revision)?;
+    authorise_fully(&app, &caller, account).await?;
+    let _alone = CHANGING.lock().await;
+    let person = app.private.person(account).await?.ok_or_else(|| Problem::not_found("account"))?;
+    condition.check_values(app.executor.load::<Ledger>(&account).await?.revision, values(&person))?;
     let texts = [
         ("name", &name),
         ("email", &email),
@@ -196,7 +222,9 @@ pub async fn change_account(
     show(&app, account, None).await
 }
 
-/// Forgets the person behind an account: your own, or any for operators. The ledger keeps the bare id.
+/// Forgets the person behind an account: your own with a token that has all its roles, or any for operators. The ledger
+/// keeps the bare id. Refused while the account has devices in service, running rentals, or money on its way, and for the
+/// last operator.
 #[utoipa::path(delete, path = "/v1/accounts/{account}", tag = "accounts", params(("account" = Uuid, Path)),
     security(("token" = [])),
     responses((status = 204, description = "Forgotten")))]
@@ -206,8 +234,8 @@ pub async fn erase_account(
     Path(account): Path<AccountId>,
     condition: IfMatch,
 ) -> Result<Answer<()>, Problem> {
-    authorise(&caller, account)?;
-    let done = execute::<Ledger>(&app, &account, AccountCommand::Erase, &caller.by(), condition).await?;
-    app.private.forget_person(account).await?;
-    Ok(Answer::done(done.position))
+    authorise_fully(&app, &caller, account).await?;
+    let position = leaving::erase(&app, account, condition.only_at(), &caller.by()).await?;
+    app.catch_up(position).await;
+    Ok(Answer::done(position))
 }

@@ -1,8 +1,10 @@
 //! Answers: a body with its ETag, the position that was written, and how to go on in a list.
 //!
 //! # Correctness
-//! An ETag is `"r<revision>-<digest>"`: the revision of the thing's stream, and eight digits of the digest of the body,
-//! because names and signs of life change a body without an event. If-Match compares the revision only, as the log does.
+//! An ETag is `"r<revision>-<body>"`: the revision of the thing's stream, and eight digits of the digest of the body,
+//! because signs of life change a body without an event. Of a thing with values outside the ledger (a name, addresses)
+//! it is `"r<revision>-<body>-<values>"`, with eight digits of the digest of those. If-Match compares the revision, as
+//! the log does; a change of such values compares them too, one change at a time. A sign of life stops no change.
 
 use axum::{
     extract::FromRequestParts,
@@ -15,6 +17,7 @@ use domain::{
     key::Digest,
 };
 use serde::Serialize;
+use tokio::sync::Mutex;
 
 use crate::{
     app::App,
@@ -25,12 +28,28 @@ use crate::{
 /// The header that says which position an answer wrote.
 pub const POSITION: HeaderName = HeaderName::from_static("berth-position");
 
+/// Held while values outside the ledger are compared and changed. One server runs on them.
+pub static CHANGING: Mutex<()> = Mutex::const_new(());
+
+/// The part of an ETag that stands for values outside the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Values(u32);
+
+impl Values {
+    /// The part that stands for these values.
+    pub fn of(values: &impl Serialize) -> Self {
+        let Digest(digest) = Digest::of(&serde_json::to_vec(values).unwrap_or_default());
+        Self(u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]))
+    }
+}
+
 /// An answer.
 #[derive(Debug)]
 pub struct Answer<T> {
     status: StatusCode,
     body: Option<T>,
     revision: Option<Revision>,
+    values: Option<Values>,
     position: Option<Position>,
     headers: HeaderMap,
 }
@@ -42,6 +61,7 @@ impl<T> Answer<T> {
             status: StatusCode::OK,
             body: Some(body),
             revision: None,
+            values: None,
             position: None,
             headers: HeaderMap::new(),
         }
@@ -63,6 +83,11 @@ impl<T> Answer<T> {
         Self { revision: revision.into(), ..self }
     }
 
+    /// With values outside the ledger, which make a part of its ETag.
+    pub fn of(self, values: Values) -> Self {
+        Self { values: Some(values), ..self }
+    }
+
     /// With the last position written.
     pub fn wrote(self, position: Option<Position>) -> Self {
         Self { position, ..self }
@@ -81,7 +106,7 @@ impl Answer<()> {
     /// 204: done, with nothing to say.
     pub fn done(position: Option<Position>) -> Self {
         let (status, headers) = (StatusCode::NO_CONTENT, HeaderMap::new());
-        Self { status, body: None, revision: None, position, headers }
+        Self { status, body: None, revision: None, values: None, position, headers }
     }
 }
 
@@ -98,7 +123,8 @@ impl<T: Serialize> IntoResponse for Answer<T> {
         };
         if let Some(revision) = self.revision {
             let digest = Digest::of(&body).to_string();
-            let tag = HeaderValue::from_str(&format!("\"r{revision}-{}\"", &digest[..8]));
+            let values = self.values.map(|Values(values)| format!("-{values:08x}")).unwrap_or_default();
+            let tag = HeaderValue::from_str(&format!("\"r{revision}-{}{values}\"", &digest[..8]));
             tag.into_iter().for_each(|tag| drop(headers.insert(header::ETAG, tag)));
         }
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -106,15 +132,21 @@ impl<T: Serialize> IntoResponse for Answer<T> {
     }
 }
 
-/// What a change is conditional on: the revision in `If-Match`.
-#[derive(Debug, Clone, Copy)]
-pub struct IfMatch(pub Option<Revision>);
+/// The form of `If-Match`, as the API documents it.
+pub const IF_MATCH: &str = r#"^(\*|"r[0-9]{1,20}(-[0-9a-f]{8}){0,2}")$"#;
+
+/// What a change is conditional on: what `If-Match` names.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct IfMatch {
+    revision: Option<Revision>,
+    values: Option<Values>,
+}
 
 impl IfMatch {
     /// The condition as the services take it.
     #[must_use]
     pub fn only_at(self) -> Option<Option<Revision>> {
-        self.0.map(Some)
+        self.revision.map(Some)
     }
 
     /// Compares with what there is, for changes that the log does not compare itself.
@@ -122,8 +154,36 @@ impl IfMatch {
     /// # Errors
     /// 412 when they differ.
     pub fn check(self, actual: Option<Revision>) -> Result<(), Problem> {
-        let same = self.0.is_none_or(|wanted| Some(wanted) == actual);
+        let same = self.revision.is_none_or(|wanted| Some(wanted) == actual);
         if same { Ok(()) } else { Err(Problem::stale(actual)) }
+    }
+
+    /// As [`IfMatch::check`], for a change of values outside the ledger: the ETag must stand for those that there are.
+    ///
+    /// # Errors
+    /// As [`IfMatch::check`].
+    pub fn check_values(self, actual: Option<Revision>, values: Values) -> Result<(), Problem> {
+        self.check(actual)?;
+        let same = self.revision.is_none() || self.values == Some(values);
+        if same { Ok(()) } else { Err(Problem::changed("its name or an address is another by now")) }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        if text == "*" {
+            return Some(Self::default());
+        }
+        let mut parts = text.strip_prefix("\"r")?.strip_suffix('"')?.split('-');
+        let revision = parts.next().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()?;
+        let digests = parts.map(|text| {
+            let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+            let ok = text.len() == 8 && text.bytes().all(hex);
+            u32::from_str_radix(text, 16).ok().filter(|_| ok).map(Values)
+        });
+        match digests.collect::<Option<Vec<_>>>()?[..] {
+            [] | [_] => Some(Self { revision: Some(revision), values: None }),
+            [_, values] => Some(Self { revision: Some(revision), values: Some(values) }),
+            _ => None,
+        }
     }
 }
 
@@ -131,15 +191,9 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let Some(value) = parts.headers.get(header::IF_MATCH) else { return Ok(Self(None)) };
-        let text = value.to_str().unwrap_or_default().trim();
-        if text == "*" {
-            return Ok(Self(None));
-        }
-        let tag = text.strip_prefix("\"r").and_then(|text| text.strip_suffix('"'));
-        let revision = tag.and_then(|tag| tag.split('-').next()).and_then(|revision| revision.parse().ok());
+        let Some(value) = parts.headers.get(header::IF_MATCH) else { return Ok(Self::default()) };
         let unreadable = || Problem::malformed("If-Match must be one strong ETag as an answer gave it, or *");
-        revision.map(|revision| Self(Some(revision))).ok_or_else(unreadable)
+        Self::parse(value.to_str().unwrap_or_default().trim()).ok_or_else(unreadable)
     }
 }
 
@@ -157,9 +211,9 @@ pub async fn execute<A: Aggregate>(
 where
     Problem: From<A::Refusal>,
 {
-    let done = match condition.0 {
+    let done = match condition.only_at() {
         None => app.executor.execute::<A>(id, command, by).await?,
-        Some(revision) => app.executor.execute_at::<A>(id, command, by, Some(revision)).await?,
+        Some(revision) => app.executor.execute_at::<A>(id, command, by, revision).await?,
     };
     app.catch_up(done.position).await;
     Ok(done)

@@ -21,6 +21,7 @@ use super::{
     answer::Answer,
     auth::{Caller, ContractReader},
     extract::{Path, Query},
+    history::split,
     list::{List, list_query},
     schema,
 };
@@ -111,10 +112,10 @@ pub struct Contract {
     /// All that goes back.
     #[schema(value_type = schema::Money)]
     refunded: Money,
-    /// What the owner gets, once that is decided.
+    /// What the owner gets, or will get when the payout is due; null while the rental runs.
     #[schema(value_type = Option<schema::Money>, required)]
     payout: Option<Money>,
-    /// What the operator keeps, once that is decided.
+    /// What the operator keeps; null while the rental runs.
     #[schema(value_type = Option<schema::Money>, required)]
     fee: Option<Money>,
     /// When the payout is due, once it has ended.
@@ -127,9 +128,17 @@ pub struct Contract {
     quote_valid_s: i64,
 }
 
-impl From<ContractRow> for Contract {
-    fn from(row: ContractRow) -> Self {
-        Self {
+impl Contract {
+    async fn new(app: &App, row: ContractRow) -> Result<Self, Problem> {
+        let decided = row.payout.zip(row.fee);
+        let (payout, fee) = if row.ended_at.is_some() && decided.is_none() {
+            let state = app.executor.load::<Ledger>(&row.contract).await?.state;
+            state.rental().and_then(split).map(|split| (split.owner, split.fee))
+        } else {
+            decided
+        }
+        .unzip();
+        Ok(Self {
             contract: row.contract.0,
             device: row.device.0,
             epoch: row.epoch,
@@ -145,11 +154,11 @@ impl From<ContractRow> for Contract {
             extension: row.extension.map(Into::into),
             paid: row.paid,
             refunded: row.refunded,
-            payout: row.payout,
-            fee: row.fee,
+            payout,
+            fee,
             offer: row.offer,
             quote_valid_s: row.policy.quote_valid_s,
-        }
+        })
     }
 }
 
@@ -206,7 +215,7 @@ pub async fn show(
     app.catch_up(position).await;
     let row = app.views.contract(contract).await?.ok_or_else(|| Problem::not_found("contract"))?;
     let revision = row.revision;
-    Ok(Answer::ok(Contract::from(row)).at(revision).wrote(position))
+    Ok(Answer::ok(Contract::new(app, row).await?).at(revision).wrote(position))
 }
 
 /// How far a rental is.
@@ -280,7 +289,11 @@ pub async fn list_contracts(
     let part = query.part();
     let (scope, status) = (scope(&caller, &query)?, query.status.map(Into::into));
     let rows = app.views.contracts(scope, status, part.newest("contracts")?).await?;
-    part.answer(&uri, "contracts", rows, |row| row.position, Contract::from)
+    let mut contracts = Vec::with_capacity(rows.len());
+    for row in rows {
+        contracts.push((row.position, Contract::new(&app, row).await?));
+    }
+    part.answer(&uri, "contracts", contracts, |(position, _)| *position, |(_, contract)| contract)
 }
 
 /// A contract.

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    answer::{Answer, IfMatch},
+    answer::{Answer, CHANGING, IfMatch, Values},
     auth::{Caller, DeviceKeeper, DeviceReader},
     extract::{Json, Path, Query},
     list::{List, Part},
@@ -161,7 +161,9 @@ pub async fn show(
     app.catch_up(position).await;
     let row = app.views.device(device).await?.ok_or_else(|| Problem::not_found("device"))?;
     let revision = row.revision;
-    Ok(Answer::ok(Device::new(app, row).await?).at(revision).wrote(position))
+    let shown = Device::new(app, row).await?;
+    let values = Values::of(&shown.name);
+    Ok(Answer::ok(shown).at(revision).of(values).wrote(position))
 }
 
 /// Your devices, the newest first; all devices for operators and auditors.
@@ -220,7 +222,9 @@ pub async fn rename_device(
     condition: IfMatch,
     Json(DeviceName { name }): Json<DeviceName>,
 ) -> Result<Answer<Device>, Problem> {
-    condition.check(authorise(&app, &caller, device, &[Role::Operator]).await?)?;
+    let _alone = CHANGING.lock().await;
+    let revision = authorise(&app, &caller, device, &[Role::Operator]).await?;
+    condition.check_values(revision, Values::of(&app.private.device_name(device).await?))?;
     check_text("name", &name)?;
     app.private.name_device(device, &name).await?;
     show(&app, device, None).await

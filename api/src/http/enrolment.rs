@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    answer::{Answer, IfMatch, execute},
+    answer::{Answer, IfMatch, Values, execute},
     auth::{DeviceKeeper, Owner},
     devices::{DeviceName, authorise},
     extract::{Json, Path},
@@ -53,7 +53,7 @@ pub async fn enrol_device(
     app.catch_up(enrolled.position).await;
     let location = format!("/v1/devices/{}", enrolled.device);
     let answer = Answer::created(EnrolmentKey::new(&app, &enrolled), &location);
-    Ok(answer.at(enrolled.revision).wrote(enrolled.position))
+    Ok(answer.at(enrolled.revision).of(Values::of(&name)).wrote(enrolled.position))
 }
 
 /// Replaces a device's enrolment key; the old one is refused from now on.
@@ -71,7 +71,8 @@ pub async fn replace_enrolment_key(
     app.catch_up(enrolled.position).await;
     let location = format!("/v1/devices/{device}");
     let answer = Answer::created(EnrolmentKey::new(&app, &enrolled), &location);
-    Ok(answer.at(enrolled.revision).wrote(enrolled.position))
+    let name = app.private.device_name(device).await?;
+    Ok(answer.at(enrolled.revision).of(Values::of(&name)).wrote(enrolled.position))
 }
 
 /// A new owner.

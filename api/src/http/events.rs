@@ -25,14 +25,12 @@ use super::{
     auth::Auditor,
     extract::Query,
     list::Part,
-    machine::{Feed, in_range},
+    machine::{Feed, MAX_WAIT_S, in_range},
 };
 use crate::{app::App, error::Problem};
 
 /// The most events that one page looks at.
 const MAX_SCANNED: usize = 10_000;
-/// The longest wait for news, in seconds.
-const MAX_WAIT_S: u64 = 30;
 /// How often a waiter looks without a hint: other processes append too.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -240,7 +238,11 @@ pub async fn list_events(
 ) -> Result<Answer<Feed<Event>>, Problem> {
     let limit = Part { limit: query.limit, cursor: None }.limit()?;
     let filter = Filter::new(query.r#type, query.stream)?;
-    let wait = Duration::from_secs(query.wait.unwrap_or(0).min(MAX_WAIT_S));
+    let wait = query.wait.unwrap_or(0);
+    if wait > MAX_WAIT_S.into() {
+        return Err(Problem::invalid(format!("wait must be at most {MAX_WAIT_S}")));
+    }
+    let wait = Duration::from_secs(wait);
     let (found, after) = filter.wait(&app, in_range(query.after), limit, Instant::now() + wait).await?;
     let items = found.into_iter().map(Event::try_from).collect::<Result<_, _>>()?;
     Ok(Answer::ok(Feed { items, after }))

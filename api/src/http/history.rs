@@ -1,6 +1,6 @@
 //! A contract's history: what happened to it, and how it stood at any moment.
 
-use axum::extract::State;
+use axum::{extract::State, http::StatusCode};
 use domain::{
     aggregate::Aggregate,
     contract::{Contract as Ledger, ContractEvent, Rental},
@@ -73,10 +73,10 @@ pub struct SplitMoney {
     refund: Money,
     /// To the owner.
     #[schema(value_type = schema::Money)]
-    owner: Money,
+    pub owner: Money,
     /// To the operator.
     #[schema(value_type = schema::Money)]
-    fee: Money,
+    pub fee: Money,
 }
 
 /// How a contract stood.
@@ -108,7 +108,8 @@ pub struct ContractState {
     paid_out: bool,
 }
 
-fn split(rental: &Rental) -> Option<SplitMoney> {
+/// How the money of an ended rental is split.
+pub fn split(rental: &Rental) -> Option<SplitMoney> {
     let splits = rental.splits(rental.ended.as_ref()?);
     let asset: Asset = rental.started.paid.asset();
     let sum = |part: fn(&Split) -> i128| Money::from_minor(splits.iter().map(part).sum(), asset).ok();
@@ -155,6 +156,12 @@ pub struct History {
     state: ContractState,
 }
 
+fn not_yet(first: &Recorded) -> Problem {
+    let at = Time::from_unix(first.event.recorded_at.timestamp());
+    let detail = format!("the contract began at position {}, at {at}", first.position);
+    Problem::new(StatusCode::NOT_FOUND, "not-yet", detail, "ask as of that position or later")
+}
+
 /// What happened to a contract up to a moment: who, when, why, and how it stood then.
 #[utoipa::path(get, path = "/v1/contracts/{contract}/history", tag = "audit",
     params(("contract" = Uuid, Path), AsOf), security(("token" = ["auditor", "operator"])),
@@ -180,7 +187,8 @@ pub async fn contract_history(
         }
     }
     if shown.is_empty() {
-        return Err(Problem::not_found("contract"));
+        let first = app.executor.log().read_stream(&stream, 0, 1).await?;
+        return Err(first.first().map_or_else(|| Problem::not_found("contract"), not_yet));
     }
     let latest = shown.split_off(shown.len().saturating_sub(MAX_SHOWN));
     let events = latest.into_iter().map(Event::try_from).collect::<Result<_, _>>()?;

@@ -34,6 +34,8 @@ use super::{
 };
 use crate::{app::App, error::Problem};
 
+/// The form of `Idempotency-Key`, as the API documents it: a key, with or without quotation marks.
+pub const IDEMPOTENCY_KEY: &str = r#"^("[!-~]{1,255}"|[!-~]{1,255})$"#;
 /// The longest key, in characters.
 const MAX_KEY: usize = 255;
 /// The largest answer that is kept, in bytes.

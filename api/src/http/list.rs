@@ -72,12 +72,12 @@ impl Part {
     /// Items wanted.
     ///
     /// # Errors
-    /// 400 when outside 1 to 200.
+    /// 422 when outside 1 to 200.
     pub fn limit(&self) -> Result<usize, Problem> {
         match self.limit {
             None => Ok(DEFAULT_ITEMS),
             Some(limit @ 1..=MAX_ITEMS) => Ok(limit),
-            Some(_) => Err(Problem::malformed(format!("limit must be 1 to {MAX_ITEMS}"))),
+            Some(_) => Err(Problem::invalid(format!("limit must be 1 to {MAX_ITEMS}"))),
         }
     }
 

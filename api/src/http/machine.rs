@@ -2,6 +2,8 @@
 
 use axum::{extract::State, http::StatusCode};
 use domain::{
+    device::{Device, DeviceRefusal},
+    key::PublicKey,
     time::Time,
     wire::{Grant, PollRequest, ServerSigned, SignedReceipt, SignedRegistration, WireError},
 };
@@ -18,6 +20,9 @@ use super::{
     schema,
 };
 use crate::{app::App, devices, error::Problem};
+
+/// The longest wait for news, in seconds.
+pub const MAX_WAIT_S: u32 = 30;
 
 /// A device's lease, told once it is registered; the same question gets the same answer.
 #[derive(ToSchema)]
@@ -72,16 +77,36 @@ pub async fn poll(
     caller: DeviceCaller,
     Json(request): Json<PollRequest>,
 ) -> Result<Answer<ServerSigned>, Problem> {
+    if request.wait_s > MAX_WAIT_S {
+        return Err(Problem::invalid(format!("wait_s must be at most {MAX_WAIT_S}")));
+    }
     if request.v != domain::wire::VERSION {
         return Err(not_believed(&WireError::Version(request.v)));
     }
     devices::answer(&app, caller.device, request).await.map(Answer::ok)
 }
 
-/// A sign of life.
+/// Who is there.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CheckIn {
+    /// The device's own Ed25519 key in base64url: the one that registered.
+    #[schema(value_type = String)]
+    device_key: PublicKey,
+}
+
+/// A sign of life of the key that holds the device's lease; nobody else's counts.
 #[utoipa::path(post, path = "/v1/device/check-ins", tag = "device", security(("device_key" = [])),
-    responses((status = 204, description = "Noted")))]
-pub async fn check_in(State(app): State<App>, caller: DeviceCaller) -> Result<Answer<()>, Problem> {
+    request_body = CheckIn, responses((status = 204, description = "Noted")))]
+pub async fn check_in(
+    State(app): State<App>,
+    caller: DeviceCaller,
+    Json(CheckIn { device_key }): Json<CheckIn>,
+) -> Result<Answer<()>, Problem> {
+    let state = app.executor.load::<Device>(&caller.device).await?.state;
+    if state.live_lease().ok_or(DeviceRefusal::NotLeased)?.device_key != device_key {
+        return Err(DeviceRefusal::LeaseHeld.into());
+    }
     devices::heard_of(&app, caller.device).await?;
     Ok(Answer::done(None))
 }

@@ -113,13 +113,16 @@ impl MarketQuery {
             (Some(_), None) => return Err(Problem::malformed("max_price_per_hour needs asset")),
             (Some(price), Some(asset)) => Some(Money::parse(price, asset).map_err(unreadable)?),
         };
+        if self.min_uptime_percent.is_some_and(|percent| percent > 100) {
+            return Err(Problem::invalid("min_uptime_percent must be at most 100"));
+        }
         Ok(MarketFilter {
             max_price_per_hour: price,
             asset,
             min_memory_mib: self.min_memory_mib,
             min_disk_mib: self.min_disk_mib,
             min_cores: self.min_cores,
-            min_uptime_ppm: self.min_uptime_percent.map(|percent| percent.min(100) * 10_000),
+            min_uptime_ppm: self.min_uptime_percent.map(|percent| percent * 10_000),
             place: self.place.clone(),
         })
     }

@@ -45,10 +45,11 @@ pub fn router(app: App) -> Router {
     let docs = SwaggerUi::new("/docs").external_url_unchecked("/openapi.json", openapi::finish(document));
     router
         .merge(docs)
+        // Around what exists only: a path or method that does not is told so, whatever else is wrong with the request.
+        .route_layer(middleware::from_fn_with_state(app.clone(), idempotency::once))
         .fallback(frame::no_such_path)
         .method_not_allowed_fallback(frame::no_such_method)
         .layer(DefaultBodyLimit::max(frame::MAX_BODY))
-        .layer(middleware::from_fn_with_state(app.clone(), idempotency::once))
         .layer(middleware::from_fn_with_state(app.clone(), frame::frame))
         .with_state(app)
 }

@@ -8,8 +8,9 @@ use utoipa::{
         security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
+use uuid::Uuid;
 
-use super::schema;
+use super::{answer::IF_MATCH, idempotency::IDEMPOTENCY_KEY, schema};
 
 /// A "no": what was wrong and what to do, as RFC 9457 has it. Some kinds have further members.
 #[derive(ToSchema)]
@@ -25,8 +26,17 @@ pub struct Problem {
     pub detail: String,
     /// What to do about it.
     pub action: String,
+    /// Of an account in use: its devices in service, at most 20 of them.
+    pub devices: Option<Vec<Uuid>>,
+    /// Of an account in use: its rentals that run or wait for their payout, at most 20 of them.
+    pub contracts: Option<Vec<Uuid>>,
+    /// Of an account in use: the refunds and payouts on their way to it, at most 20 of them.
+    pub settlements: Option<Vec<Uuid>>,
     /// Of a rejected order: the order.
     pub order: Option<String>,
+    /// Of a rejected order: when it was received.
+    #[schema(format = DateTime)]
+    pub received_at: Option<String>,
     /// Of a rejected order: why.
     pub reason: Option<schema::RejectReason>,
     /// Of a rejected order: its refund.
@@ -125,15 +135,16 @@ fn complete(operation: &mut Value, names_something: bool, reads: bool) {
         }
         let parameters = parameters.as_array_mut();
         let matching = "The ETag of what is changed; 412 when it is another by now";
-        let headers = [header("Idempotency-Key", once)]
+        let headers = [header("Idempotency-Key", once, IDEMPOTENCY_KEY)]
             .into_iter()
-            .chain(names_something.then(|| header("If-Match", matching)));
+            .chain(names_something.then(|| header("If-Match", matching, IF_MATCH)));
         parameters.into_iter().for_each(|all| all.extend(headers.clone()));
     }
 }
 
-fn header(name: &str, what: &str) -> Value {
-    json!({"name": name, "in": "header", "required": false, "description": what, "schema": {"type": "string"}})
+fn header(name: &str, what: &str, pattern: &str) -> Value {
+    let schema = json!({"type": "string", "pattern": pattern});
+    json!({"name": name, "in": "header", "required": false, "description": what, "schema": schema})
 }
 
 fn problem(what: &str) -> Value {

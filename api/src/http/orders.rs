@@ -30,8 +30,8 @@ use crate::{app::App, error::Problem, orders};
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewOrder {
-    /// Your own id of it: 1 to 128 of `A-Z a-z 0-9 . _ -`. It can be received once.
-    #[schema(value_type = String, pattern = "^[A-Za-z0-9._-]{1,128}$")]
+    /// Your own id of it: 1 to 128 of `A-Z a-z 0-9 . _ -`, at least one a letter or a digit. It can be received once.
+    #[schema(value_type = String, max_length = 128, pattern = "^[A-Za-z0-9._-]*[A-Za-z0-9][A-Za-z0-9._-]*$")]
     order_id: OrderId,
     /// What was bought.
     #[schema(value_type = schema::OrderItem)]
@@ -130,7 +130,7 @@ pub async fn visible_marketplace(app: &App, caller: &Caller) -> Result<Option<Ma
 }
 
 /// Brings a payment. It is accepted (201, and 200 when brought again), or rejected with a full refund: then the answer
-/// is a problem with the members `order`, `reason` and `refund`. When that is not decided within seconds: 202.
+/// is a problem with the members `order`, `received_at`, `reason` and `refund`. When that is not decided within seconds: 202.
 #[utoipa::path(post, path = "/v1/orders", tag = "marketplace", security(("token" = ["marketplace"])),
     request_body = NewOrder,
     responses(
@@ -145,14 +145,15 @@ pub async fn receive_order(
     let key = OrderKey { marketplace: marketplace(&app, &caller).await?, id: new.order_id };
     let renter = AccountId(new.renter);
     let received = orders::receive(&app, key.clone(), new.item, renter, new.paid, &caller.by()).await?;
-    if let Some(Fate::Rejected(e)) = &received.fate {
-        let problem = Problem::from(&e.reason).with("order", &key.id).with("reason", &e.reason);
-        return Ok(problem.with("refund", refund(e.settlement, e.refund)).into_response());
-    }
     // The decision and the contract were written before this; then the views show them too.
     let position = app.executor.log().head().await?;
     app.catch_up(position).await;
-    let row = app.views.order(key).await?.ok_or_else(Problem::overloaded)?;
+    let row = app.views.order(key.clone()).await?.ok_or_else(Problem::overloaded)?;
+    if let Some(Fate::Rejected(e)) = &received.fate {
+        let problem = Problem::from(&e.reason).with("order", &key.id).with("received_at", row.received_at);
+        let problem = problem.with("reason", &e.reason).with("refund", refund(e.settlement, e.refund));
+        return Ok(problem.into_response());
+    }
     let (revision, location) = (row.revision, format!("/v1/orders/{}", row.order_key.id));
     let status = match (received.fate, received.new) {
         (None, _) => StatusCode::ACCEPTED,

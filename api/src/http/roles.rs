@@ -15,7 +15,7 @@ use super::{
     extract::{Json, Path},
     schema,
 };
-use crate::{app::App, error::Problem};
+use crate::{app::App, error::Problem, leaving};
 
 /// A role.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -46,7 +46,7 @@ pub async fn grant_role(
     show(&app, account, done.position).await
 }
 
-/// Takes a role from an account; its tokens lose it at once.
+/// Takes a role from an account; its tokens lose it at once. The last operator keeps theirs.
 #[utoipa::path(delete, path = "/v1/accounts/{account}/roles/{role}", tag = "accounts",
     params(("account" = Uuid, Path), ("role" = schema::Role, Path)), security(("token" = ["operator"])),
     responses((status = 200, description = "The account", body = Account)))]
@@ -56,7 +56,7 @@ pub async fn revoke_role(
     Path((account, role)): Path<(AccountId, Role)>,
     condition: IfMatch,
 ) -> Result<Answer<Account>, Problem> {
-    let done =
-        execute::<Ledger>(&app, &account, AccountCommand::Revoke { role }, &caller.by(), condition).await?;
-    show(&app, account, done.position).await
+    let position = leaving::revoke(&app, account, role, condition.only_at(), &caller.by()).await?;
+    app.catch_up(position).await;
+    show(&app, account, position).await
 }

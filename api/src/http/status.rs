@@ -1,5 +1,7 @@
 //! How the server is.
 
+use std::time::Duration;
+
 use axum::{extract::State, http::StatusCode};
 use domain::time::Time;
 use projections::private::Attention as AttentionRow;
@@ -10,7 +12,9 @@ use super::{answer::Answer, auth::Auditor, list::List};
 use crate::{app::App, error::Problem};
 
 /// How many events the views may be behind before the server counts as not ready.
-const MAX_LAG: u64 = 10_000;
+const MAX_LAG: u64 = 1_000;
+/// How long the views may take to reach what is in the log; those that do not get there have stopped.
+const CATCH_UP: Duration = Duration::from_secs(2);
 
 /// Whether all is well.
 #[derive(Debug, Serialize, ToSchema)]
@@ -31,7 +35,8 @@ fn not_ready(why: impl Into<String>) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", why, action).retry_after(5)
 }
 
-/// Whether the server should get requests: not while it stops, cannot read its log, or its views are far behind.
+/// Whether the server should get requests: not while it stops, cannot read its log, or its views are far behind or no
+/// longer move.
 #[utoipa::path(get, path = "/readyz", tag = "server",
     responses((status = 200, description = "It is ready", body = Health)))]
 pub async fn is_ready(State(app): State<App>) -> Result<Answer<Health>, Problem> {
@@ -47,6 +52,13 @@ pub async fn is_ready(State(app): State<App>) -> Result<Answer<Health>, Problem>
     let lag = head.map_or(0, |head| head + 1).saturating_sub(views);
     if lag > MAX_LAG {
         return Err(not_ready(format!("the views are {lag} events behind")));
+    }
+    let reached = match head {
+        Some(head) if lag > 0 => app.views.wait_for(head, CATCH_UP).await.map_err(|e| unreadable(&e))?,
+        _ => true,
+    };
+    if !reached {
+        return Err(not_ready("the views do not follow the ledger any more; the server's logs say why"));
     }
     Ok(Answer::ok(Health { status: "ok" }))
 }

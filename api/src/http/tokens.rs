@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    accounts::authorise,
+    accounts::{authorise, authorise_fully},
     answer::Answer,
     auth::Caller,
     extract::{Json, Path},
@@ -24,7 +24,7 @@ pub struct NewToken {
     /// What you call it; 1 to 200 bytes.
     #[schema(min_length = 1, max_length = 200)]
     label: String,
-    /// What it may do: at most what the account may, and for your own account at most what this token may.
+    /// What it may do: at most what the account may.
     #[schema(value_type = Vec<schema::Role>, min_items = 1)]
     roles: Vec<Role>,
     /// When it stops working; never when left out.
@@ -70,7 +70,7 @@ impl From<TokenRow> for Token {
     }
 }
 
-/// Makes a token: for your own account, or for any as an operator.
+/// Makes a token: for your own account with a token that has all its roles, or for any as an operator.
 #[utoipa::path(post, path = "/v1/accounts/{account}/tokens", tag = "accounts", params(("account" = Uuid, Path)),
     security(("token" = [])), request_body = NewToken,
     responses((status = 201, description = "The token", body = IssuedToken)))]
@@ -80,7 +80,7 @@ pub async fn issue_token(
     Path(account): Path<AccountId>,
     Json(NewToken { label, roles, expires_at }): Json<NewToken>,
 ) -> Result<Answer<IssuedToken>, Problem> {
-    authorise(&caller, account)?;
+    authorise_fully(&app, &caller, account).await?;
     if !caller.is(Role::Operator) {
         roles.iter().try_for_each(|role| caller.require(&[*role]))?;
     }
@@ -103,7 +103,8 @@ pub async fn list_tokens(
     Ok(Answer::ok(List { items, next: None }))
 }
 
-/// Revokes a token of your account, or of any as an operator; it stops working at once.
+/// Revokes a token of your account with a token that has all its roles, or of any as an operator; it stops working at
+/// once.
 #[utoipa::path(delete, path = "/v1/accounts/{account}/tokens/{token}", tag = "accounts",
     params(("account" = Uuid, Path), ("token" = Uuid, Path)), security(("token" = [])),
     responses((status = 204, description = "Revoked")))]
@@ -112,7 +113,7 @@ pub async fn revoke_token(
     caller: Caller,
     Path((account, token)): Path<(AccountId, Uuid)>,
 ) -> Result<Answer<()>, Problem> {
-    authorise(&caller, account)?;
+    authorise_fully(&app, &caller, account).await?;
     let revoked = app.private.revoke_token(account, token, app.clock.time()).await?;
     if revoked { Ok(Answer::done(None)) } else { Err(Problem::not_found("token")) }
 }

@@ -9,6 +9,7 @@
 //! | `LeaseEnded` | the gateway's port is released |
 //! | `DeviceRetired` | the lease's offer is closed |
 //! | `EpochErased` | the lease's login is destroyed |
+//! | `SettlementSettled`, `SettlementResolved` | a human is called when another amount moved than was due |
 //!
 //! # Shape
 //! One reader with a checkpoint in the private store. Every reaction is an ordinary command.

@@ -8,9 +8,10 @@ use domain::{
     event::{Recorded, SystemPart},
     gateway::{Gateway, GatewayCommand},
     id::{ContractId, DeviceId, Epoch, SettlementId},
+    money::Money,
     order::OrderEvent,
     policy::EndedBy,
-    settlement::{Settlement, SettlementCommand, SettlementDue, SettlementKind},
+    settlement::{Resolution, Settlement, SettlementCommand, SettlementDue, SettlementEvent, SettlementKind},
 };
 use projections::private::Attention;
 
@@ -88,8 +89,27 @@ pub(super) async fn react(app: &App, recorded: &Recorded) -> anyhow::Result<()> 
                 None => Ok(()),
             }
         }
+        AnyEvent::Settlement(SettlementEvent::SettlementSettled(e)) => {
+            moved(app, recorded, e.movement.moved).await
+        }
+        AnyEvent::Settlement(SettlementEvent::SettlementResolved(e)) => match e.resolution {
+            Resolution::Moved { movement } => moved(app, recorded, movement.moved).await,
+            Resolution::NotMoved => Ok(()),
+        },
         _ => Ok(()),
     }
+}
+
+/// What really moved is recorded as reported; when it is not what was due, a human must look at it.
+async fn moved(app: &App, recorded: &Recorded, moved: Money) -> anyhow::Result<()> {
+    let id = recorded.stream.key().parse()?;
+    let state = app.executor.load::<Settlement>(&id).await?.state;
+    let Some(due) = state.due().map(|due| due.amount).filter(|due| *due != moved) else { return Ok(()) };
+    tracing::warn!(stream = %recorded.stream, %due, %moved, "another amount moved than was due");
+    let (subject, what, since) =
+        (recorded.stream.to_string(), "another amount moved".into(), app.clock.time());
+    let detail = format!("{due} were due, {moved} moved");
+    Ok(app.private.call_attention(&Attention { subject, what, detail, since }).await?)
 }
 
 async fn settlement_due(

@@ -76,8 +76,8 @@ impl World {
         add.args(["account", "add", "--json", "--name", role, "--role", role]).args(more);
         let output = add.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let rows: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let text = |field: &str| rows[0][field].as_str().unwrap().to_string();
+        let row: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let text = |field: &str| row[field].as_str().unwrap().to_string();
         (text("account"), text("token"))
     }
 
@@ -279,7 +279,7 @@ async fn settle_everything(world: &World, shop: &str) {
             + count("OrderRejected")
             + events
                 .iter()
-                .filter(|e| e["type"] == "PayoutIssued" && e["payload"]["amount"]["amount"] != "0.00")
+                .filter(|e| e["type"] == "PayoutIssued" && e["data"]["amount"]["amount"] != "0.00")
                 .count();
         let ended = count("RentalExpired") + count("RentalTerminated");
         if owed == count("SettlementSettled") && ended == count("PayoutIssued") {
@@ -303,11 +303,11 @@ fn books_are_right(events: &[Value], acknowledged: &BTreeMap<String, (u16, Value
         assert_eq!(event["position"], n, "positions are dense");
     }
     let of = |kind: &'static str| events.iter().filter(move |e| e["type"] == kind);
-    let orders: Vec<_> = of("OrderReceived").map(|e| e["payload"]["order"]["id"].as_str().unwrap()).collect();
+    let orders: Vec<_> = of("OrderReceived").map(|e| e["data"]["order"]["id"].as_str().unwrap()).collect();
     let distinct: BTreeSet<_> = orders.iter().collect();
     assert_eq!(orders.len(), distinct.len(), "an order is received once");
     let fates = of("OrderAccepted").chain(of("OrderRejected"));
-    let fates: BTreeMap<_, _> = fates.map(|e| (e["payload"]["order"]["id"].as_str().unwrap(), e)).collect();
+    let fates: BTreeMap<_, _> = fates.map(|e| (e["data"]["order"]["id"].as_str().unwrap(), e)).collect();
     assert_eq!(
         of("OrderAccepted").count() + of("OrderRejected").count(),
         fates.len(),
@@ -319,14 +319,13 @@ fn books_are_right(events: &[Value], acknowledged: &BTreeMap<String, (u16, Value
         let kind = if *status < 300 { "OrderAccepted" } else { "OrderRejected" };
         assert_eq!(fate["type"], kind, "order {id} was acknowledged with {status}");
     }
-    let leases: Vec<_> =
-        of("RentalStarted").map(|e| (&e["payload"]["device"], &e["payload"]["epoch"])).collect();
+    let leases: Vec<_> = of("RentalStarted").map(|e| (&e["data"]["device"], &e["data"]["epoch"])).collect();
     let unique: BTreeSet<_> = leases.iter().map(|lease| format!("{lease:?}")).collect();
     assert_eq!(leases.len(), unique.len(), "a lease is let once");
 
     let mut escrow: BTreeMap<&str, i64> = BTreeMap::new();
     for event in events {
-        let (stream, payload) = (event["stream"].as_str().unwrap(), &event["payload"]);
+        let (stream, payload) = (event["stream"].as_str().unwrap(), &event["data"]);
         *escrow.entry(stream).or_default() += match event["type"].as_str().unwrap() {
             "RentalStarted" | "RentalExtended" => cents(&payload["paid"]),
             "RefundIssued" => -cents(&payload["amount"]),

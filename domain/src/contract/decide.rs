@@ -22,6 +22,7 @@ impl Contract {
             ContractCommand::Start { device, rentable, order, renter, paid, term_s, policy } => {
                 let segment = Interval::new(now, now.plus(term_s));
                 let (owner, epoch, offer) = (rentable.owner, rentable.epoch, rentable.offer);
+                let policy = policy.for_term(term_s);
                 let new = RentalStarted { device, epoch, owner, renter, order, segment, paid, offer, policy };
                 self.start(new, term_s)
             }

@@ -20,7 +20,7 @@ use crate::{
     work::{Extend, Rental},
 };
 
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 15;
 /// Streams that are appended to in turn.
 const STREAMS: u64 = 1000;
 /// Events after which a stream has ended and a new one takes its place: most rentals are short.

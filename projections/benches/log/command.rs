@@ -21,7 +21,7 @@ use crate::{
     work::{Extend, Extended, Rental},
 };
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 11;
 const CLIENTS: [(u64, f64); 3] = [(1, 1.0), (32, 6.0), (256, 15.0)];
 /// Connections of the peer.
 const POOLS: [u64; 2] = [1, 10];
@@ -37,16 +37,21 @@ pub async fn run() {
         }
     };
     for (clients, target) in CLIENTS {
-        let mut rounds = Rounds::default();
+        let mut rounds = POOLS.map(|_| Rounds::default());
         for _ in 0..ROUNDS {
             let folder = folder();
-            let peer = POOLS.map(|pool| {
-                measure_peer(&peer, &folder.path().join(format!("peer{pool}.db")), clients, pool)
-            });
             let ours = measure(&folder.path().join("log.db"), clients).await;
-            rounds.add(ours, peer.into_iter().fold(0.0, f64::max));
+            for (pool, rounds) in POOLS.into_iter().zip(&mut rounds) {
+                rounds.add(
+                    ours,
+                    measure_peer(&peer, &folder.path().join(format!("peer{pool}.db")), clients, pool),
+                );
+            }
         }
-        rounds.print(&format!("command, {clients} clients"), Some(target));
+        let better = rounds.iter().max_by(|a, b| a.reference().total_cmp(&b.reference()));
+        let name =
+            if clients == 1 { "command, 1 client".into() } else { format!("command, {clients} clients") };
+        better.expect("two pools").print(&name, Some(target));
     }
 }
 

@@ -9,21 +9,27 @@ impl Rounds {
         self.0.push((ours, reference));
     }
 
+    /// The median of the reference.
+    pub fn reference(&self) -> f64 {
+        self.median(|pair| pair.1)
+    }
+
     /// Prints the medians; the ratio is the median of the rounds' ratios.
     pub fn print(&self, what: &str, target: Option<f64>) {
-        let median = |of: &dyn Fn(&(f64, f64)) -> f64| {
-            let mut values: Vec<f64> = self.0.iter().map(of).collect();
-            values.sort_by(f64::total_cmp);
-            values[values.len() / 2]
-        };
-        let (ours, reference) = (median(&|pair| pair.0), median(&|pair| pair.1));
-        let ratio = median(&|pair| pair.0 / pair.1);
+        let (ours, reference) = (self.median(|pair| pair.0), self.reference());
+        let ratio = self.median(|pair| pair.0 / pair.1);
         let target = match target {
             Some(target) if ratio < target => format!("{target:>8.2}  missed"),
             Some(target) => format!("{target:>8.2}"),
             None => String::new(),
         };
         println!("{what:<44} {ours:>10.0} {reference:>10.0} {ratio:>8.2} {target}");
+    }
+
+    fn median(&self, of: impl Fn(&(f64, f64)) -> f64) -> f64 {
+        let mut values: Vec<f64> = self.0.iter().map(of).collect();
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
     }
 }
 

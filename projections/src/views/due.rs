@@ -149,14 +149,22 @@ impl View for Due {
                 )
             }
             AnyEvent::Gateway(GatewayEvent::PortLeased(e)) => {
-                let subject =
-                    DueSubject::Port { gateway: event.gateway()?, port: e.port, device: e.device, epoch: e.epoch };
+                let subject = DueSubject::Port {
+                    gateway: event.gateway()?,
+                    port: e.port,
+                    device: e.device,
+                    epoch: e.epoch,
+                };
                 rows.put(due(DueKind::PortReclaim, subject, event.recorded_at().plus(PORT_GRACE_S)));
                 Ok(())
             }
             AnyEvent::Gateway(GatewayEvent::PortReleased(e)) => {
-                let subject =
-                    DueSubject::Port { gateway: event.gateway()?, port: e.port, device: e.device, epoch: e.epoch };
+                let subject = DueSubject::Port {
+                    gateway: event.gateway()?,
+                    port: e.port,
+                    device: e.device,
+                    epoch: e.epoch,
+                };
                 take(rows, DueKind::PortReclaim, subject)
             }
             _ => Ok(()),

@@ -90,6 +90,12 @@ pub enum ViewError {
 }
 
 impl ViewError {
+    /// Whether the same may succeed later: the disk or the system said no, not the data.
+    #[must_use]
+    pub const fn may_pass(&self) -> bool {
+        matches!(self, Self::Storage(_) | Self::Busy | Self::Log(LogError::Storage(_)))
+    }
+
     /// An event that cannot be folded.
     pub(crate) fn event(recorded: &Recorded, why: impl ToString) -> Self {
         Self::Event {

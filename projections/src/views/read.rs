@@ -222,6 +222,8 @@ impl Filter {
 
     pub(super) fn select<R: Row>(self, db: &Connection, tail: &str) -> Result<Vec<R>, ViewError> {
         let sql = format!("select {} from {}{} {tail}", R::COLUMNS.join(", "), R::TABLE, self.conditions);
+        #[cfg(test)]
+        tests::assert_indexed(db, &sql);
         let mut statement = db.prepare_cached(&sql)?;
         let mut rows = statement.query(params_from_iter(self.values))?;
         let mut found = Vec::new();
@@ -240,3 +242,6 @@ fn owned(value: &impl Column) -> Value {
         _ => Value::Null,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -146,7 +146,7 @@ pub struct PollRequest {
     /// The sequence number of the last answer; with `wait_s`, the server waits for a later one.
     pub seen_seq: u64,
     /// How long the server may wait for news, in seconds; at most 30.
-    #[schema(required = false)]
+    #[schema(required = false, maximum = 30)]
     pub wait_s: u32,
     /// The device's time floor.
     #[schema(format = DateTime)]

@@ -2,7 +2,7 @@ use super::*;
 
 #[test]
 fn a_device_is_let_from_the_moment_its_order_is_honoured() {
-    given::<Contract>([]).when(start(1), at(0)).then([started()]);
+    given::<Contract>([]).when(start(1), at(0)).then([started_under(Policy::default().for_term(TERM))]);
 }
 
 #[test]

@@ -190,7 +190,7 @@ proptest! {
         offline in outages(),
     ) {
         let mut contract = Stream::<Contract>::default();
-        let step = Step::Start { by: 0, rentable: Box::new(rentable), policy: Box::new(policy.clone()), term_s, odd: None };
+        let step = Step::Start { by: 0, rentable: Box::new(rentable), policy: Box::new(policy), term_s, odd: None };
         let start = command(step, &contract.state);
         let Ok(1) = contract.ask(start, Time::from_unix(T0)) else { return Ok(()) };
         let (at, now) = (Time::from_unix(T0 + asked), Time::from_unix(T0 + asked + wait));
@@ -199,7 +199,7 @@ proptest! {
         let quote = domain::contract::Ended { by: EndedBy::Renter, at, offline: offline.clone() };
         let terminate = ContractCommand::Terminate { by: EndedBy::Renter, quoted_at: Some(at), offline };
         let outcome = contract.ask(terminate, now);
-        let stands = wait <= policy.quote_valid_s && asked + wait < term_s;
+        let stands = wait <= rental.started.policy.quote_valid_s && asked + wait < term_s;
         prop_assert_eq!(outcome.is_ok(), stands);
         if stands && quote.offline.len() <= MAX_OUTAGES {
             let refunds: Vec<ContractEvent> = rental.refunds(id, &quote).into_iter().map(Into::into).collect();

@@ -74,7 +74,7 @@ pub enum OpenError {
         known: i64,
     },
     /// It is from an older program and was opened for reading only.
-    #[error("the event log {} has an older schema; start the server once, or run `berth migrate`", path.display())]
+    #[error("the event log {} has an older schema; start the server once: it brings the schema up to date", path.display())]
     Older {
         /// The file.
         path: PathBuf,
@@ -124,24 +124,22 @@ enum Found {
 
 /// Makes sure that `path` is a log of this program's schema.
 pub(super) async fn prepare(path: &Path) -> Result<(), OpenError> {
-    let mut attempt = 0;
+    if path.parent().is_some_and(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+        return Err(OpenError::storage(path, &"its folder does not exist"));
+    }
+    let mut attempt = 1;
     loop {
-        let at = path.to_owned();
-        let found = tokio::task::spawn_blocking(move || inspect(&at)).await;
-        let error = match found.map_err(|e| OpenError::storage(path, &e))? {
+        let found = match look(path).await {
             Ok(Found::Current) => return Ok(()),
-            Ok(Found::Nothing | Found::Older) => match migrate(path).await {
-                Ok(()) => continue,
-                Err(error) => OpenError::storage(path, &error),
-            },
-            Err(error @ OpenError::Storage { .. }) => error,
-            Err(error) => return Err(error),
+            Ok(Found::Nothing | Found::Older) => {
+                migrate(path).await.map_err(|error| OpenError::storage(path, &error))
+            }
+            Err(error) => Err(error),
         };
-        attempt += 1;
-        if attempt == ATTEMPTS
-            || !path.parent().is_none_or(|folder| folder.as_os_str().is_empty() || folder.is_dir())
-        {
-            return Err(error);
+        match found {
+            Ok(()) => return Ok(()),
+            Err(OpenError::Storage { .. }) if attempt < ATTEMPTS => attempt += 1,
+            Err(error) => return Err(error),
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -149,14 +147,18 @@ pub(super) async fn prepare(path: &Path) -> Result<(), OpenError> {
 
 /// Makes sure, without writing, that `path` is a log of this program's schema.
 pub(super) async fn must_be_current(path: &Path) -> Result<(), OpenError> {
-    let path = path.to_owned();
-    let at = path.clone();
-    let found = tokio::task::spawn_blocking(move || inspect(&at)).await;
-    match found.map_err(|e| OpenError::storage(&path, &e))?? {
+    match look(path).await? {
         Found::Current => Ok(()),
-        Found::Older => Err(OpenError::Older { path }),
-        Found::Nothing => Err(OpenError::Missing { path }),
+        Found::Older => Err(OpenError::Older { path: path.to_owned() }),
+        Found::Nothing => Err(OpenError::Missing { path: path.to_owned() }),
     }
+}
+
+/// [`inspect`] on a thread that may wait for the disk.
+async fn look(path: &Path) -> Result<Found, OpenError> {
+    let at = path.to_owned();
+    let found = tokio::task::spawn_blocking(move || inspect(&at)).await;
+    found.map_err(|error| OpenError::storage(path, &error))?
 }
 
 async fn migrate(path: &Path) -> Result<(), sqlx::Error> {

@@ -122,15 +122,17 @@ impl Views {
     ) -> Result<Vec<MarketRow>, ViewError> {
         let price = wanted.max_price_per_hour;
         let asset = price.map(Money::asset).or(wanted.asset);
+        // The plus keeps a condition from choosing the index: that of the order is read from its end, row by row.
+        let by_asset = if sort == MarketSort::Price { "asset = ?" } else { "+asset = ?" };
         let mut filter = Filter::default()
             .plain("open = 1")
-            .and_some("asset = ?", asset.as_ref())
-            .and_some("price_key <= ?", price.map(hourly_key).as_ref())
-            .and_some("memory_mib >= ?", wanted.min_memory_mib.as_ref())
-            .and_some("disk_mib >= ?", wanted.min_disk_mib.as_ref())
-            .and_some("cores >= ?", wanted.min_cores.as_ref())
-            .and_some("uptime_ppm >= ?", wanted.min_uptime_ppm.as_ref())
-            .and_some("place = ?", wanted.place.as_ref());
+            .and_some(by_asset, asset.as_ref())
+            .and_some("+price_key <= ?", price.map(hourly_key).as_ref())
+            .and_some("+memory_mib >= ?", wanted.min_memory_mib.as_ref())
+            .and_some("+disk_mib >= ?", wanted.min_disk_mib.as_ref())
+            .and_some("+cores >= ?", wanted.min_cores.as_ref())
+            .and_some("+uptime_ppm >= ?", wanted.min_uptime_ppm.as_ref())
+            .and_some("+place = ?", wanted.place.as_ref());
         let (column, (beyond, order)) = (sort.column(), sort.order());
         if let Some(Cursor { value, device }) = after {
             let place = format!(

@@ -192,7 +192,7 @@ async fn progress_is_reported_and_ends_at_the_logs_end() {
     let steps = Arc::new(std::sync::Mutex::new(Vec::new()));
     let seen = steps.clone();
     rebuild::rebuild(&log, &path, None, move |step| seen.lock().unwrap().push(step)).await.unwrap();
-    let steps = steps.lock().unwrap();
+    let steps = steps.lock().unwrap().clone();
     let last = steps.last().unwrap();
     assert_eq!((last.stage, Some(last.done - 1)), (Stage::Done, log.head().await.unwrap()));
     assert!(steps.iter().all(|step| step.done <= step.total));

@@ -1,0 +1,107 @@
+//! Accepting connections, with limits.
+//!
+//! # Shape
+//! One loop accepts; every connection is a task that speaks HTTP/1.1 to the router.
+//!
+//! # Correctness
+//! Nobody holds the server up: request headers must arrive within [`HEADERS`], which also ends idle keep-alive
+//! connections; at most [`MAX_CONNECTIONS`] are open, and never so many that files of the stores cannot be opened. Further
+//! ones wait in the kernel's queue. A failed accept (out of files) is tried again after a pause, not in a busy loop.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
+};
+use rustix::process::{Resource, getrlimit, setrlimit};
+use tokio::{net::TcpListener, sync::Semaphore};
+use tokio_util::sync::CancellationToken;
+
+/// Connections open at once, at most.
+const MAX_CONNECTIONS: u64 = 20_000;
+/// Files kept free for the stores and for what runs beside the API.
+const FILES_KEPT: u64 = 256;
+/// How long a request's headers may take to arrive.
+const HEADERS: Duration = Duration::from_secs(30);
+/// The pause after a failed accept.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until stopped; then ends idle connections and waits for requests under way.
+pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
+    let connections = Arc::new(Semaphore::new(limit()));
+    let graceful = GracefulShutdown::new();
+    loop {
+        let permit = tokio::select! {
+            () = stop.cancelled() => break,
+            Ok(permit) = connections.clone().acquire_owned() => permit,
+            else => break,
+        };
+        let stream = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(e) => {
+                    tracing::warn!(error = %e, "a connection cannot be accepted; trying again");
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+            },
+        };
+        // Small answers must not wait for more to send.
+        let _ = stream.set_nodelay(true);
+        let service = TowerToHyperService::new(router.clone());
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADERS)
+            .serve_connection(TokioIo::new(stream), service);
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            // A client that breaks off is nobody's trouble.
+            if let Err(e) = connection.await {
+                tracing::debug!(error = %e, "a connection ended early");
+            }
+            drop(permit);
+        });
+    }
+    drop(listener);
+    graceful.shutdown().await;
+}
+
+/// Connections that fit beside the stores' files, after the process's own limit was raised as far as it may be.
+fn limit() -> usize {
+    let mut files = getrlimit(Resource::Nofile);
+    if files.current != files.maximum {
+        let wanted = rustix::process::Rlimit { current: files.maximum, ..files };
+        if setrlimit(Resource::Nofile, wanted).is_ok() {
+            files = getrlimit(Resource::Nofile);
+        }
+    }
+    let free = files.current.map_or(u64::MAX, |files| files.saturating_sub(FILES_KEPT).max(files / 2));
+    usize::try_from(free.min(MAX_CONNECTIONS)).unwrap_or(1).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_never_finishes_its_headers_is_let_go() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let server = tokio::spawn(serve(listener, Router::new(), stop.clone()));
+        let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        let ended = tokio::time::timeout(HEADERS * 2, client.read_to_end(&mut answer)).await;
+        assert!(ended.is_ok(), "the connection is still open");
+        stop.cancel();
+        server.await.unwrap();
+    }
+}

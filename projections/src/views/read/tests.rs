@@ -1,0 +1,135 @@
+//! No question sorts, and none looks at rows that it does not need for its order.
+
+use std::sync::Arc;
+
+use domain::{
+    id::{AccountId, ContractId, DeviceId, GatewayName, MarketplaceName, SettlementId, Subdomain},
+    key::Digest,
+    money::{Asset, Money},
+    settlement::SettlementKind,
+    time::Time,
+};
+use uuid::Uuid;
+
+use super::*;
+use crate::{
+    log::{EventLog, memory::MemoryLog},
+    rebuild,
+    views::{
+        contracts::{ContractScope, ContractStatus},
+        due::DueKind,
+        market::{MarketFilter, MarketSort},
+        orders::OrderScope,
+        settlements::{SettlementFilter, SettlementStatus},
+        timeline::Subject,
+    },
+};
+
+const ID: Uuid = Uuid::from_u128(7);
+
+/// Every question of the tests in this crate comes by here.
+pub fn assert_indexed(db: &Connection, sql: &str) {
+    let mut statement = db.prepare(&format!("explain query plan {sql}")).unwrap();
+    let mut rows = statement.raw_query();
+    while let Some(row) = rows.next().unwrap() {
+        let step: String = row.get(3).unwrap();
+        assert!(!step.contains("TEMP B-TREE"), "{sql} sorts: {step}");
+        let in_order = step.contains("USING INDEX") || sql.contains("order by position");
+        assert!(!step.starts_with("SCAN") || in_order, "{sql} reads everything: {step}");
+    }
+}
+
+async fn views() -> (tempfile::TempDir, Views) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("views.db");
+    let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new());
+    rebuild::prepare(&log, &path, |_| {}).await.unwrap();
+    let views = Views::open(&path).unwrap();
+    (folder, views)
+}
+
+fn pages() -> [Page; 4] {
+    let after = Some(5);
+    [Page::oldest(9), Page::newest(9), Page { after, ..Page::oldest(9) }, Page { after, ..Page::newest(9) }]
+}
+
+#[tokio::test]
+async fn every_list_is_read_in_the_order_of_an_index() {
+    let (_folder, views) = views().await;
+    let account = AccountId(ID);
+    let marketplace = MarketplaceName::new("openbazaar").unwrap();
+    for page in pages() {
+        views.devices(page).await.unwrap();
+        views.devices_of(account, page).await.unwrap();
+        for scope in [
+            ContractScope::All,
+            ContractScope::Renter(account),
+            ContractScope::Owner(account),
+            ContractScope::Device(DeviceId(ID)),
+        ] {
+            views.contracts(scope, None, page).await.unwrap();
+            views.contracts(scope, Some(ContractStatus::Running), page).await.unwrap();
+        }
+        for scope in [
+            OrderScope::All,
+            OrderScope::Undecided,
+            OrderScope::Renter(account),
+            OrderScope::Contract(ContractId(ID)),
+            OrderScope::Marketplace(marketplace.clone()),
+        ] {
+            views.orders(scope, page).await.unwrap();
+        }
+        for choice in 0..32 {
+            let filter = SettlementFilter {
+                kind: (choice & 1 > 0).then_some(SettlementKind::Refund),
+                status: (choice & 2 > 0).then_some(SettlementStatus::Due),
+                marketplace: (choice & 4 > 0).then(|| marketplace.clone()),
+                recipient: (choice & 8 > 0).then_some(account),
+                contract: (choice & 16 > 0).then_some(ContractId(ID)),
+            };
+            views.settlements(filter, page).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_market_is_read_in_the_order_of_an_index_whatever_is_filtered() {
+    let (_folder, views) = views().await;
+    let usd: Asset = "USD".parse().unwrap();
+    let all = MarketFilter {
+        max_price_per_hour: Some(Money::zero(usd)),
+        asset: Some(usd),
+        min_memory_mib: Some(1),
+        min_disk_mib: Some(1),
+        min_cores: Some(1),
+        min_uptime_ppm: Some(1),
+        place: Some("Lima".into()),
+    };
+    let one = MarketFilter { asset: Some(usd), ..MarketFilter::default() };
+    for sort in
+        [MarketSort::Price, MarketSort::Memory, MarketSort::Disk, MarketSort::Uptime, MarketSort::Newest]
+    {
+        for filter in [MarketFilter::default(), one.clone(), all.clone()] {
+            let cursor = format!("12.{ID}").parse().unwrap();
+            views.market(filter.clone(), sort, None, 9).await.unwrap();
+            views.market(filter, sort, Some(cursor), 9).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn single_things_and_feeds_are_found_by_an_index() {
+    let (_folder, views) = views().await;
+    views.device(DeviceId(ID)).await.unwrap();
+    views.device_by_key(Digest([1; 32])).await.unwrap();
+    views.contract(ContractId(ID)).await.unwrap();
+    views.order("openbazaar-1".parse().unwrap()).await.unwrap();
+    views.settlement(SettlementId(ID)).await.unwrap();
+    views.leases(GatewayName::new("gw").unwrap(), Some(1), 9).await.unwrap();
+    views.lease_of_subdomain(Subdomain::new("b1").unwrap()).await.unwrap();
+    views.due(DueKind::Expiry, Time::from_unix(0), 9).await.unwrap();
+    views.next_due(DueKind::Payout).await.unwrap();
+    views.device_feed(DeviceId(ID), Some(1), 9).await.unwrap();
+    views.timeline(Subject::from(DeviceId(ID)), Some(1), 9).await.unwrap();
+    views.history_of(ContractId(ID), None, 9).await.unwrap();
+}
