@@ -86,6 +86,14 @@ impl Server {
         self.call(Method::GET, server, "/readyz", None::<&()>, 0).await.map(drop)
     }
 
+    /// Whether the server knows the enrolment key.
+    ///
+    /// # Errors
+    /// Silence.
+    pub async fn knows_key(&self, server: &str) -> Result<(), Silent> {
+        self.call(Method::GET, server, "/v1/device/events?limit=1", None::<&()>, 0).await.map(drop)
+    }
+
     /// Asks what to do; `None` as device stands for one that has not been told its id.
     ///
     /// # Errors

@@ -109,7 +109,7 @@ impl fmt::Display for Status {
         line("address", self.address.clone())?;
         line("label", self.label.map(|e| format!("lease {e}")))?;
         line("data", Some(self.data.clone()))?;
-        line("not before", self.not_before.map(|t| t.to_string()))?;
+        line("not before", self.not_before.filter(|t| *t != Time::default()).map(|t| t.to_string()))?;
         line("damage", self.damage.clone())
     }
 }
@@ -154,8 +154,15 @@ pub async fn check(path: &Path) -> anyhow::Result<bool> {
     if config.server.starts_with("http://") && !is_local(&config.server) {
         println!("note  {} is not encrypted: others can read the enrolment key; use https://", config.server);
     }
-    match Server::new(config.key.clone())?.ready(&config.server).await {
-        Ok(()) => println!("ok    {} is ready", config.server),
+    let server = Server::new(config.key.clone())?;
+    match server.ready(&config.server).await {
+        Ok(()) => {
+            println!("ok    {} is ready", config.server);
+            match server.knows_key(&config.server).await {
+                Ok(()) => println!("ok    the server knows the enrolment key"),
+                Err(silent) => wrong(format!("the enrolment key does not work: {}", silent.why)),
+            }
+        }
         Err(silent) => wrong(format!("{}: {}", config.server, silent.why)),
     }
     Ok(sound)

@@ -219,6 +219,8 @@ async fn check_explains_what_is_wrong() {
         }
     };
     check(true, &["is ready", "this device is blank", "chmod 600"]).await;
+    device.configure(&json!({ "server": server.url, "key": "another-servers-key" }));
+    check(false, &["WRONG the enrolment key does not work", "no such enrolment key"]).await;
     device.configure(&json!({ "server": "http://127.0.0.1:9", "key": KEY }));
     check(false, &["WRONG http://127.0.0.1:9: the server cannot be reached"]).await;
     fs::create_dir_all(device.volume()).unwrap();

@@ -119,6 +119,7 @@ impl FakeServer {
         let router = Router::new()
             .route("/readyz", get(|| async { "ready" }))
             .route("/v1/server-key", get(server_key))
+            .route("/v1/device/events", get(feed))
             .route("/v1/device/poll", post(poll))
             .route("/v1/device/register", post(register))
             .route("/v1/device/erasures", post(erased))
@@ -225,6 +226,13 @@ fn authorised(headers: &HeaderMap) -> bool {
 
 fn refuse(status: StatusCode, title: &str) -> Response {
     (status, Json(json!({ "title": title }))).into_response()
+}
+
+async fn feed(headers: HeaderMap) -> Response {
+    if !authorised(&headers) {
+        return refuse(StatusCode::UNAUTHORIZED, "no such enrolment key");
+    }
+    Json(json!({ "items": [], "next": null })).into_response()
 }
 
 async fn server_key(State(server): State<FakeServer>) -> Response {
