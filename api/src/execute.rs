@@ -311,3 +311,17 @@ impl Executor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::account::AccountRefusal;
+
+    use super::*;
+
+    #[test]
+    fn a_stale_state_is_named_in_words() {
+        let said = |actual| ExecuteError::<AccountRefusal>::Stale { actual }.to_string();
+        assert_eq!(said(Some(2)), "it has changed: it is at revision 2");
+        assert_eq!(said(None), "it has changed: it does not exist yet");
+    }
+}

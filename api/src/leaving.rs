@@ -98,7 +98,8 @@ async fn change(
     if only_at.is_some_and(|wanted| wanted != loaded.revision) {
         return Err(Problem::stale(loaded.revision));
     }
-    let dismisses = matches!(command, AccountCommand::Erase | AccountCommand::Revoke { role: Role::Operator });
+    let dismisses =
+        matches!(command, AccountCommand::Erase | AccountCommand::Revoke { role: Role::Operator });
     if dismisses && loaded.state.may(Role::Operator) {
         refuse_last_operator(app, account).await?;
     }
@@ -142,8 +143,7 @@ async fn know_all(app: &App) -> Result<(), Problem> {
 
 async fn refuse_in_use(app: &App, account: AccountId) -> Result<(), Problem> {
     let in_service = |row: DeviceRow| row.retired_at.is_none().then_some(row.device.0);
-    let devices =
-        open(|page| app.views.devices_of(account, page), |row| row.position, in_service).await?;
+    let devices = open(|page| app.views.devices_of(account, page), |row| row.position, in_service).await?;
 
     let mut contracts = BTreeSet::new();
     for (scope, owes) in [(ContractScope::Owner(account), true), (ContractScope::Renter(account), false)] {

@@ -143,7 +143,9 @@ pub async fn authorise_fully(app: &App, caller: &Caller, account: AccountId) -> 
         return Ok(());
     }
     let missing = missing.join(", ");
-    Err(Problem::forbidden(format!("this needs a token with all roles of the account; this one lacks {missing}")))
+    Err(Problem::forbidden(format!(
+        "this needs a token with all roles of the account; this one lacks {missing}"
+    )))
 }
 
 /// What an ETag says of a person.

@@ -207,11 +207,14 @@ async fn a_contracts_history_says_how_it_stood_at_any_moment() {
     }
     let then = ask("?as_of=2026-11-22T14:00:00Z").await.ok();
     assert_eq!(then["state"]["ended_by"], "renter");
-    assert_eq!(
-        ask(&format!("?as_of={}", started - 1)).await.problem(),
-        (404, "not-found"),
-        "it did not exist yet"
-    );
+    for before in [format!("?as_of={}", started - 1), "?as_of=2026-11-22T08:59:59Z".into()] {
+        let early = ask(&before).await;
+        assert_eq!(early.problem(), (404, "not-yet"), "{before}");
+        let said = format!("began at position {started}, at 2026-11-22T09:00:00Z");
+        assert!(early.body["detail"].as_str().unwrap().contains(&said), "{}", early.body);
+    }
+    let none = format!("/v1/contracts/{}/history?as_of=0", uuid::Uuid::nil());
+    assert_eq!(test.get(&none, &auditor.token).await.problem(), (404, "not-found"));
     for bad in ["yesterday", "-1", "2026-11-22", "2026-11-22T14:00:00%2B01:00"] {
         assert_eq!(ask(&format!("?as_of={bad}")).await.problem(), (400, "malformed-request"), "{bad}");
     }

@@ -1,12 +1,11 @@
 //! What devices and owners get wrong.
 
 use api::config::Config;
-use reqwest::Method;
 use serde_json::json;
 
 use crate::{
     app::TestApp,
-    world::{offer, usd},
+    world::{Device, offer, usd},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -21,7 +20,8 @@ async fn a_key_that_is_unknown_or_was_replaced_lets_no_device_in() {
     let replaced =
         test.post(&format!("/v1/devices/{}/enrolment-key", device.id), &owner.token, &json!({})).await;
     assert_eq!(test.register(&device).await.problem(), (401, "enrolment-key-unknown"));
-    assert_eq!(test.call(Method::POST, "/v1/device/check-ins", &replaced.id("key")).send().await.status, 204);
+    let device = Device { key: replaced.id("key"), ..device };
+    assert_eq!(test.check_in(&device).await.status, 204);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,6 +36,33 @@ async fn another_devices_key_gives_only_that_devices_lease() {
     let own = test.register(&two).await.ok();
     assert_ne!((&lease["device"], &lease["port"]), (&own["device"], &own["port"]));
     assert_eq!(test.register(&one).await.ok(), lease, "the same question gets the same answer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_key_that_holds_the_lease_gives_signs_of_life() {
+    let test = TestApp::new().await;
+    let owner = test.account(&["owner"], None).await;
+    let device = test.enrol(&owner).await;
+    assert_eq!(test.check_in(&device).await.problem(), (409, "not-leased"));
+    test.register(&device).await.ok();
+    let lost = async || {
+        test.run_due().await;
+        let shown = test.get(&format!("/v1/devices/{}", device.id), &owner.token).await.ok();
+        shown["lost_since"].is_string()
+    };
+    test.advance(test.app.config.devices.lost_after_s + 1);
+    // Whoever copies the enrolment key keeps nobody else's device alive, and finds none that is lost.
+    let copy = Device { signing: test.enrol(&owner).await.signing, ..device.clone() };
+    assert_eq!(test.check_in(&copy).await.problem(), (409, "lease-held"));
+    assert!(lost().await);
+    assert_eq!(test.check_in(&copy).await.problem(), (409, "lease-held"));
+    assert!(lost().await);
+    assert_eq!(test.check_in(&device).await.status, 204);
+    assert!(!lost().await);
+    for body in [json!({}), json!({"device_key": "x"}), json!({"device_key": device.public(), "more": 1})] {
+        let bad = test.post("/v1/device/check-ins", &device.key, &body).await;
+        assert_eq!(bad.problem(), (422, "invalid-request"), "{body}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

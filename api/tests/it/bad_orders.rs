@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    app::{Reply, TestApp},
+    app::{Reply, START, TestApp},
     world::{Device, Who, rental_order, usd},
 };
 
@@ -55,13 +55,28 @@ async fn an_order_brought_twice_is_one_order_and_with_other_contents_none() {
     let order = rental_order("o1", &scene.renter, &scene.device.id, 36_000, usd("6.00"));
     let first = scene.test.post("/v1/orders", &scene.shop.token, &order).await;
     assert_eq!(first.status, 201);
+    scene.test.advance(60);
     let again = scene.test.post("/v1/orders", &scene.shop.token, &order).await;
     assert_eq!((again.status.as_u16(), &again.body), (200, &first.body));
+    assert_eq!(again.body["received_at"], START);
     let other = rental_order("o1", &scene.renter, &scene.device.id, 36_000, usd("6.01"));
     let other = scene.test.post("/v1/orders", &scene.shop.token, &other).await;
     assert_eq!(other.problem(), (409, "order-differs"));
     let contracts = scene.test.get("/v1/contracts", &scene.renter.token).await.ok();
     assert_eq!(contracts["items"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_id_without_a_letter_or_digit_is_none() {
+    let scene = Scene::new().await;
+    for id in ["", ".", "..", "...", "-", "_", "a/b", &"x".repeat(129)] {
+        let order = rental_order(id, &scene.renter, &scene.device.id, 36_000, usd("6.00"));
+        let refused = scene.test.post("/v1/orders", &scene.shop.token, &order).await;
+        assert_eq!(refused.problem(), (422, "invalid-request"), "{id:?}");
+    }
+    let order = rental_order("..7", &scene.renter, &scene.device.id, 36_000, usd("6.00"));
+    assert_eq!(scene.test.post("/v1/orders", &scene.shop.token, &order).await.status, 201);
+    assert_eq!(scene.test.get("/v1/orders/..7", &scene.shop.token).await.ok()["order_id"], "..7");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,7 +87,9 @@ async fn an_order_for_a_let_device_goes_back_in_full_however_often_it_is_brought
     let rejected = scene.test.post("/v1/orders", &scene.shop.token, &order).await;
     assert_eq!(rejected.problem(), (409, "already-let"));
     assert_eq!(rejected.body["reason"], json!({"code": "already_let"}));
+    assert_eq!(rejected.body["received_at"], START);
     scene.goes_back(&rejected, &usd("0.60")).await;
+    scene.test.advance(60);
     let again = scene.test.post("/v1/orders", &scene.shop.token, &order).await;
     assert_eq!((again.status, again.body), (rejected.status, rejected.body));
 }

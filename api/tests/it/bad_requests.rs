@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::app::TestApp;
+use crate::{app::TestApp, spec::operations};
 
 const JSON: &str = "application/json";
 
@@ -81,8 +81,6 @@ async fn paths_and_queries_that_mean_nothing_are_refused() {
         "/v1/orders/a",
         "/v1/orders/a?marketplace=SHOP",
         "/v1/timeline/nothing",
-        "/v1/devices?limit=0",
-        "/v1/devices?limit=201",
         "/v1/devices?limit=-1",
         "/v1/devices?limit=ten",
         "/v1/devices?limit=",
@@ -105,6 +103,44 @@ async fn paths_and_queries_that_mean_nothing_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_number_outside_what_is_described_is_refused() {
+    let test = TestApp::new().await;
+    let mut asked = 0;
+    for operation in operations().filter(|operation| operation.method == "get") {
+        let path = operation.path.replace("{subject}", &uuid::Uuid::nil().to_string());
+        // Neither the devices' own question nor the stream has a limit.
+        if path.contains('{') || path.starts_with("/v1/device/") || operation.name == "stream_events" {
+            continue;
+        }
+        let parameters = operation.value["parameters"].as_array().cloned().unwrap_or_default();
+        for parameter in parameters.iter().filter(|p| p["in"] == "query") {
+            let ask = async |value: i64| {
+                let query = format!("{path}?{}={value}", parameter["name"].as_str().unwrap());
+                (test.get(&query, &test.operator).await, query)
+            };
+            let (most, least) = (&parameter["schema"]["maximum"], &parameter["schema"]["minimum"]);
+            let outside = [most.as_i64().map(|n| n + 1), least.as_i64().filter(|n| *n > 0).map(|n| n - 1)];
+            for outside in outside.into_iter().flatten() {
+                let (reply, query) = ask(outside).await;
+                assert_eq!(reply.problem(), (422, "invalid-request"), "{query}");
+                asked += 1;
+            }
+            for inside in most.as_i64().into_iter().chain(least.as_i64()) {
+                let (reply, query) = ask(inside).await;
+                assert_eq!(reply.status, 200, "{query}");
+            }
+        }
+    }
+    assert!(asked >= 18, "{asked}");
+    let owner = test.account(&["owner"], None).await;
+    let device = test.enrol(&owner).await;
+    let mut patient = device.question(0);
+    patient["wait_s"] = json!(31);
+    let patient = test.post("/v1/device/poll", &device.key, &patient).await;
+    assert_eq!(patient.problem(), (422, "invalid-request"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_path_or_method_that_is_none_is_a_problem_like_any_other() {
     let test = TestApp::new().await;
     for path in ["/", "/v1", "/v2/devices", "/v1/devices/", "/v1//devices", "/../etc/passwd", "/openapi.yaml"]
@@ -114,6 +150,11 @@ async fn a_path_or_method_that_is_none_is_a_problem_like_any_other() {
     let method = test.call(Method::DELETE, "/v1/market", "").send().await;
     assert_eq!(method.problem(), (405, "no-such-method"));
     assert_eq!(method.header("allow"), Some("GET,HEAD"));
+    // Whatever else is wrong with the request.
+    let call = |method, path| test.call(method, path, &test.operator).header("idempotency-key", "a b").send();
+    assert_eq!(call(Method::DELETE, "/v1/market").await.problem(), (405, "no-such-method"));
+    assert_eq!(call(Method::POST, "/v1/markets").await.problem(), (404, "no-such-path"));
+    assert_eq!(call(Method::POST, "/v1/devices").await.problem(), (400, "malformed-request"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -122,7 +163,20 @@ async fn a_header_that_cannot_be_read_is_refused() {
     let owner = test.account(&["owner"], None).await;
     let device = test.enrol(&owner).await;
     let path = format!("/v1/devices/{}/offer", device.id);
-    for value in ["5", "W/\"r5\"", "\"5\"", "\"r\"", "\"r-1\"", "\"r1\", \"r2\"", "r1", "\"r1"] {
+    for value in [
+        "5",
+        "W/\"r5\"",
+        "\"5\"",
+        "\"r\"",
+        "\"r-1\"",
+        "\"r1\", \"r2\"",
+        "r1",
+        "\"r1",
+        "\"r+1\"",
+        "\"r1-0\"",
+        "\"r1-0000000G\"",
+        "\"r1-00000000-00000000-00000000\"",
+    ] {
         let call = test.call(Method::DELETE, &path, &owner.token).header("if-match", value);
         assert_eq!(call.send().await.problem(), (400, "malformed-request"), "If-Match: {value}");
     }

@@ -28,7 +28,9 @@ async fn a_change_under_a_stale_etag_changes_nothing() {
     };
     let changed = publish("0.70", &seen).await;
     assert_eq!(changed.status, 200);
-    assert_eq!(publish("0.80", &seen).await.problem(), (412, "stale"));
+    let stale = publish("0.80", &seen).await;
+    assert_eq!(stale.problem(), (412, "stale"));
+    assert_eq!(stale.body["detail"], "it is not what If-Match names: it is at revision 3");
     let now = test.get(&path, &owner.token).await;
     assert_eq!(now.body["offer"]["rates"][0]["price"], usd("0.70"));
     assert_eq!(tag(&now), tag(&changed), "a change answers with the ETag that reading gives");
@@ -53,6 +55,84 @@ async fn of_two_changes_under_the_same_etag_one_wins() {
     all.sort_unstable();
     let stale = StatusCode::PRECONDITION_FAILED;
     assert_eq!(all, [StatusCode::OK, stale, stale]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_outside_the_ledger_is_not_overwritten_unseen() {
+    let test = TestApp::new().await;
+    let owner = test.account(&["owner"], None).await;
+    let device = test.offered(&owner).await;
+    for (path, one, two) in [
+        (format!("/v1/devices/{}", device.id), json!({"name": "one"}), json!({"name": "two"})),
+        (
+            format!("/v1/accounts/{}", owner.id),
+            json!({"payout_address": "bc1q-one"}),
+            json!({"payout_address": "bc1q-two"}),
+        ),
+    ] {
+        let change = |body: &Value, tag: &str| {
+            test.call(Method::PATCH, &path, &owner.token).header("if-match", tag).json(body).send()
+        };
+        let seen = tag(&test.get(&path, &owner.token).await);
+        let changed = change(&one, &seen).await;
+        assert_eq!(changed.status, 200);
+        let stale = change(&two, &seen).await;
+        assert_eq!(stale.problem(), (412, "stale"), "{path}");
+        assert!(!stale.body["detail"].as_str().unwrap().contains("Some"), "{}", stale.body);
+        let now = test.get(&path, &owner.token).await;
+        assert_eq!(tag(&now), tag(&changed), "a change answers with the ETag that reading gives");
+        let (member, value) = one.as_object().unwrap().iter().next().unwrap();
+        assert_eq!(&now.body[member], value);
+        for round in 0..10 {
+            let seen = tag(&test.get(&path, &owner.token).await);
+            let names: Vec<_> = (0..4).map(|n| json!({"name": format!("{round} {n}")})).collect();
+            let all = futures_util::future::join_all(names.iter().map(|name| change(name, &seen))).await;
+            let won = all.iter().filter(|reply| reply.status == 200).count();
+            let stale = all.iter().filter(|reply| reply.status == 412).count();
+            assert_eq!((won, stale), (1, 3), "of those who saw the same, one wins");
+        }
+        let now = test.get(&path, &owner.token).await;
+        // A tag that says nothing about the values stands for none of them.
+        let short = format!("{}\"", tag(&now).rsplit_once('-').unwrap().0);
+        assert_eq!(change(&two, &short).await.status, 412, "{short}");
+        assert_eq!(change(&two, "*").await.status, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_of_life_stops_no_change() {
+    let test = TestApp::new().await;
+    let owner = test.account(&["owner"], None).await;
+    let device = test.offered(&owner).await;
+    let path = format!("/v1/devices/{}", device.id);
+    let read = async || {
+        test.app.flush_presence().await.unwrap();
+        tag(&test.get(&path, &owner.token).await)
+    };
+    let seen = read().await;
+    test.advance(5);
+    test.poll(&device).await;
+    assert_ne!(read().await, seen, "it was heard of");
+    let renamed = test.call(Method::PATCH, &path, &owner.token).header("if-match", seen);
+    assert_eq!(renamed.json(&json!({"name": "po"})).send().await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_etag_of_a_new_device_holds_until_it_is_changed() {
+    let test = TestApp::new().await;
+    let owner = test.account(&["owner"], None).await;
+    let enrolled = test.post("/v1/devices", &owner.token, &json!({"name": "pi"})).await;
+    let path = format!("/v1/devices/{}", enrolled.id("device"));
+    let replaced = test.call(Method::POST, &format!("{path}/enrolment-key"), &owner.token);
+    let replaced = replaced.header("if-match", tag(&enrolled)).send().await;
+    assert_eq!(replaced.status, 201);
+    let rename = |name: &str, tag: String| {
+        let call = test.call(Method::PATCH, &path, &owner.token).header("if-match", tag);
+        call.json(&json!({"name": name})).send()
+    };
+    assert_eq!(rename("po", tag(&enrolled)).await.status, 412);
+    assert_eq!(rename("po", tag(&replaced)).await.status, 200);
+    assert_eq!(rename("pu", tag(&replaced)).await.status, 412);
 }
 
 #[tokio::test(flavor = "multi_thread")]

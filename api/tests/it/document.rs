@@ -66,5 +66,11 @@ fn whatever_changes_something_for_an_account_takes_an_idempotency_key() {
     {
         let takes = operation.value["parameters"].to_string().contains("Idempotency-Key");
         assert!(takes, "{} takes no Idempotency-Key", operation.name);
+        for parameter in
+            operation.value["parameters"].as_array().unwrap().iter().filter(|p| p["in"] == "header")
+        {
+            let form = parameter["schema"]["pattern"].as_str();
+            assert!(form.is_some_and(|form| form.starts_with('^') && form.ends_with('$')), "{parameter}");
+        }
     }
 }

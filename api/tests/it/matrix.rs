@@ -1,8 +1,9 @@
 //! Who may do what: every operation of the description, asked by everybody.
 //!
 //! Things belong to the owner, the renter and the marketplace; "other" people are strangers to them. Whoever lacks the
-//! role is told so (403); whoever has the role but not the thing cannot tell it from what does not exist (404). Changes
-//! are asked for under an If-Match that never holds, so whoever is let in is told 412 and nothing changes.
+//! role is told so (403); whoever has the role but not the thing cannot tell it from what does not exist (404). "Both" is
+//! an owner and renter whose account is asked about, "half" is a token of theirs for one of these roles. Changes are
+//! asked for under an If-Match that never holds, so whoever is let in is told 412 and nothing changes.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +16,7 @@ use crate::{
     world::{Device, Who, offer, rental_order, usd},
 };
 
-const ALL: [&str; 10] = [
+const ALL: [&str; 12] = [
     "anonymous",
     "device",
     "owner",
@@ -26,22 +27,29 @@ const ALL: [&str; 10] = [
     "other_marketplace",
     "auditor",
     "operator",
+    "both",
+    "half",
 ];
-const OWNERS: &[&str] = &["owner", "other_owner"];
-const DEVICE_READERS: &[&str] = &["owner", "other_owner", "auditor", "operator"];
+const OWNERS: &[&str] = &["owner", "other_owner", "both"];
+const DEVICE_READERS: &[&str] = &["owner", "other_owner", "both", "auditor", "operator"];
 const SHOPS: &[&str] = &["marketplace", "other_marketplace"];
 const ORDER_READERS: &[&str] = &["marketplace", "other_marketplace", "auditor", "operator"];
-const CONTRACT_READERS: &[&str] = &["owner", "other_owner", "renter", "other_renter", "auditor", "operator"];
+const CONTRACT_READERS: &[&str] =
+    &["owner", "other_owner", "renter", "other_renter", "both", "half", "auditor", "operator"];
 const MONEY_READERS: &[&str] = &[
     "owner",
     "other_owner",
     "renter",
     "other_renter",
+    "both",
+    "half",
     "marketplace",
     "other_marketplace",
     "auditor",
     "operator",
 ];
+/// What needs a token with all roles of the account.
+const FULL: &[&str] = &["change_account", "erase_account", "issue_token", "revoke_token"];
 const KEEPERS: &[&str] = &["owner", "operator"];
 const WATCHERS: &[&str] = &["auditor", "operator"];
 
@@ -95,14 +103,14 @@ const TABLE: &[(&str, u16, &[&str])] = &[
     ("subject_timeline", 200, WATCHERS),
     ("open_account", 201, &["operator", "marketplace", "other_marketplace"]),
     ("list_accounts", 200, &["operator"]),
-    ("get_account", 200, &["renter", "operator"]),
-    ("change_account", 412, &["renter", "operator"]),
-    ("erase_account", 412, &["renter", "operator"]),
+    ("get_account", 200, &["both", "half", "operator"]),
+    ("change_account", 412, &["both", "operator"]),
+    ("erase_account", 412, &["both", "operator"]),
     ("grant_role", 412, &["operator"]),
     ("revoke_role", 412, &["operator"]),
-    ("issue_token", 201, &["renter", "operator"]),
-    ("list_tokens", 200, &["renter", "operator"]),
-    ("revoke_token", 204, &["renter", "operator"]),
+    ("issue_token", 201, &["both", "operator"]),
+    ("list_tokens", 200, &["both", "half", "operator"]),
+    ("revoke_token", 204, &["both", "operator"]),
     ("list_attention", 200, WATCHERS),
     ("server_status", 200, WATCHERS),
 ];
@@ -120,12 +128,15 @@ impl World {
     async fn new() -> Self {
         let test = TestApp::new().await;
         let mut people = Vec::new();
-        for name in &ALL[2..] {
+        for name in &ALL[2..10] {
             let (role, shop) =
                 (name.trim_start_matches("other_"), name.replace("marketplace", "shop").replace('_', ""));
             let shop = (role == "marketplace").then_some(shop.as_str());
             people.push((*name, test.account(&[role], shop).await));
         }
+        let both = test.account(&["owner", "renter"], None).await;
+        let half = Who { token: test.token(&both.id, &["renter"]).await, ..both.clone() };
+        people.extend([("both", both), ("half", half)]);
         let who = |name: &str| people.iter().find(|(n, _)| *n == name).unwrap().1.clone();
         let (owner, renter, shop) = (who("owner"), who("renter"), who("marketplace"));
         let device = test.offered(&owner).await;
@@ -149,20 +160,20 @@ impl World {
         }
     }
 
-    /// A token of the renter that can be revoked.
+    /// A token of the account that can be revoked.
     async fn spare_token(&self) -> String {
         let (path, new) = (
-            format!("/v1/accounts/{}/tokens", self.who("renter").id),
+            format!("/v1/accounts/{}/tokens", self.who("both").id),
             json!({"label": "spare", "roles": ["renter"]}),
         );
         self.test.post(&path, &self.test.operator, &new).await.id("id")
     }
 
     async fn path(&self, operation: &Operation) -> String {
-        let (spare, renter) = (self.spare_token().await, self.who("renter").id.clone());
+        let (spare, both) = (self.spare_token().await, self.who("both").id.clone());
         let path = operation.path.replace("{device}", &self.device.id).replace("{contract}", &self.contract);
         let path = path.replace("{settlement}", &self.settlement).replace("{order_id}", &self.order);
-        let path = path.replace("{account}", &renter).replace("{role}", "renter").replace("{token}", &spare);
+        let path = path.replace("{account}", &both).replace("{role}", "renter").replace("{token}", &spare);
         let path = path.replace("{subject}", &self.contract).replace("{kind}", "stale");
         match operation.name.as_str() {
             "get_order" => format!("{path}?marketplace=shop"),
@@ -177,6 +188,7 @@ impl World {
             "set_up" => json!({"code": "wrong", "name": "Mallory"}),
             "register" => self.device.registration(),
             "poll" => self.device.question(0),
+            "check_in" => json!({"device_key": self.device.public()}),
             "send_receipt" => json!({"receipt": self.device.receipt("{}")}),
             "enrol_device" | "rename_device" => json!({"name": "renamed"}),
             "publish_offer" => offer(),
@@ -216,12 +228,19 @@ impl World {
 
 /// What an actor must be told.
 fn expected(operation: &Operation, actor: &str, told: u16, allowed: &[&str]) -> u16 {
-    let role = actor.trim_start_matches("other_");
+    let roles = match actor.trim_start_matches("other_") {
+        "both" => vec!["owner", "renter"],
+        "half" => vec!["renter"],
+        role => vec![role],
+    };
     match operation.scopes() {
         _ if allowed.contains(&actor) => told,
         None => 401,
         Some(_) if matches!(actor, "anonymous" | "device") => 401,
-        Some(scopes) if scopes.is_empty() || scopes.iter().any(|scope| scope == role) => 404,
+        Some(_) if actor == "half" && FULL.contains(&operation.name.as_str()) => 403,
+        Some(scopes) if scopes.is_empty() || scopes.iter().any(|scope| roles.contains(&scope.as_str())) => {
+            404
+        }
         Some(_) => 403,
     }
 }

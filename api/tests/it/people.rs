@@ -3,7 +3,10 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::{app::TestApp, world::offer};
+use crate::{
+    app::TestApp,
+    world::{Device, offer},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_operator_is_set_up_once() {
@@ -51,6 +54,40 @@ async fn a_token_gives_no_more_than_the_token_that_made_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn only_a_token_with_all_roles_changes_the_account_or_what_opens_it() {
+    let test = TestApp::new().await;
+    let both = test.account(&["owner", "renter"], None).await;
+    let narrow = test.token(&both.id, &["renter"]).await;
+    let path = format!("/v1/accounts/{}", both.id);
+    let tokens = test.get(&format!("{path}/tokens"), &narrow).await.ok();
+    let wide = tokens["items"].as_array().unwrap().iter().find(|token| token["roles"] != json!(["renter"]));
+    let wide = format!("{path}/tokens/{}", wide.unwrap()["id"].as_str().unwrap());
+    let address = json!({"refund_address": "bc1q-mallory"});
+    let token = json!({"label": "mine", "roles": ["renter"]});
+    let ask = async |token_: &str| {
+        [
+            test.patch(&path, token_, &address).await,
+            test.post(&format!("{path}/tokens"), token_, &token).await,
+            test.delete(&wide, token_).await,
+            test.delete(&path, token_).await,
+        ]
+    };
+    for refused in ask(&narrow).await {
+        assert_eq!(refused.problem(), (403, "forbidden"));
+        let detail = refused.body["detail"].as_str().unwrap();
+        assert!(detail.contains("all roles of the account") && detail.contains("owner"), "{detail}");
+    }
+    assert_eq!(test.get(&path, &both.token).await.ok()["refund_address"], json!(null));
+    for (done, status) in ask(&test.operator).await.into_iter().zip([200, 201, 204, 204]) {
+        assert_eq!(done.status, status, "{}", done.body);
+    }
+    // A role that the account has lost is not asked for.
+    let other = test.account(&["owner", "renter"], None).await;
+    test.delete(&format!("/v1/accounts/{}/roles/owner", other.id), &test.operator).await.ok();
+    assert_eq!(test.patch(&format!("/v1/accounts/{}", other.id), &other.token, &address).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_stops_working_when_it_expires_or_is_revoked() {
     let test = TestApp::new().await;
     let owner = test.account(&["owner"], None).await;
@@ -85,6 +122,8 @@ async fn a_forgotten_person_is_gone_and_the_ledger_stays() {
     for bad in [json!({"name": ""}), json!({"email": "a\nb"}), json!({"marketplace": "x"})] {
         assert_eq!(test.patch(&path, &owner.token, &bad).await.problem(), (422, "invalid-request"), "{bad}");
     }
+    assert_eq!(test.delete(&path, &owner.token).await.problem(), (409, "account-in-use"));
+    test.delete(&format!("/v1/devices/{}", device.id), &owner.token).await.ok();
     assert_eq!(test.delete(&path, &owner.token).await.status, 204);
     assert_eq!(test.get("/v1/devices", &owner.token).await.problem(), (401, "unauthenticated"));
     assert_eq!(test.get(&path, &test.operator).await.problem(), (404, "not-found"));
@@ -142,5 +181,5 @@ async fn a_transferred_device_is_the_new_owners_and_nobody_elses() {
         "the old key is worth nothing"
     );
     let key = test.call(Method::POST, &format!("{path}/enrolment-key"), &new.token).send().await.id("key");
-    assert_eq!(test.call(Method::POST, "/v1/device/check-ins", &key).send().await.status, 204);
+    assert_eq!(test.register(&Device { key, ..device }).await.status, 200);
 }

@@ -77,6 +77,11 @@ impl TestApp {
         self.post("/v1/device/register", &device.key, &device.registration()).await
     }
 
+    /// The device gives a sign of life.
+    pub async fn check_in(&self, device: &Device) -> Reply {
+        self.post("/v1/device/check-ins", &device.key, &json!({"device_key": device.public()})).await
+    }
+
     /// The device asks what to do; answers with what was signed.
     pub async fn poll(&self, device: &Device) -> Value {
         let answer = self.post("/v1/device/poll", &device.key, &device.question(0)).await.ok();

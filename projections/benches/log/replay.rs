@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::{event, folder, table::Rounds};
 
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 2;
 const CONTRACTS: u64 = 100_000;
 /// A rental is started, extended four times after a request, expires and is paid out.
 const EACH: u64 = 11;

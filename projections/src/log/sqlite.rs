@@ -83,8 +83,10 @@ impl SqliteLog {
         &self.path
     }
 
-    /// Writes what was accepted and stops accepting. Dropping the log does the same, blocking.
+    /// Writes what was accepted, stops accepting, and leaves one file. Dropping the log does the same, blocking.
     pub async fn close(&self) {
+        // The connection that is closed last takes the write-ahead file away, and only one that writes can.
+        self.readers.close_idle();
         if let Some(writer) = &self.writer {
             writer.close().await;
         }

@@ -1,7 +1,7 @@
 //! Opening: whether a file is a log that this program understands, and bringing it up to date.
 //!
 //! # Shape
-//! [`inspect`] only reads and comes before anything that writes, the switch to WAL included. What it refuses stays as
+//! `inspect` only reads and comes before anything that writes, the switch to WAL included. What it refuses stays as
 //! it was, byte for byte.
 //!
 //! # Correctness

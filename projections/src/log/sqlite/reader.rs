@@ -65,6 +65,11 @@ impl Readers {
         head.map_or(0, |head| head + 1) == next
     }
 
+    /// Closes the connections that are not in use; later reads open new ones.
+    pub fn close_idle(&self) {
+        self.idle().clear();
+    }
+
     pub async fn head(self: &Arc<Self>) -> Result<Option<Position>, LogError> {
         self.run(|reader| reader.head().map_err(storage)).await
     }

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::super::{SqliteLog, heads::Known, open, writer::Writer};
 use crate::log::{
-    Append, AppendError, Appended, EventLog, Expected,
+    Append, AppendError, Appended, Expected,
     contract::{append, assert_whole, read_to_end},
 };
 

@@ -76,6 +76,19 @@ async fn what_was_accepted_is_written_before_the_log_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_closed_log_refuses_appends_and_its_file_is_all_there_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.db");
+    let log = SqliteLog::open(&path).await.unwrap();
+    log.append(append("a", Expected::NoStream, [1])).await.unwrap();
+    log.close().await;
+    let late = log.append(append("a", Expected::Revision(0), [2])).await;
+    assert!(matches!(late, Err(AppendError::Fatal(_))), "{late:?}");
+    assert_eq!(files(folder.path()).keys().collect::<Vec<_>>(), ["log.db"]);
+    assert_eq!(log.read_stream(&stream("a"), 0, 10).await.unwrap().len(), 1, "it can still be read");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_processes_append_to_one_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log.db");
