@@ -14,6 +14,8 @@
 
 mod cache;
 pub mod column;
+#[cfg(test)]
+mod tests;
 mod written;
 
 use std::{fmt, hash::Hash};

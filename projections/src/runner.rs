@@ -12,7 +12,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use domain::event::Position;
+use domain::event::{Position, Recorded};
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
 use crate::{
@@ -25,6 +25,9 @@ const POLL: Duration = Duration::from_millis(500);
 
 /// How long to wait before a page that failed is folded again.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// Events after which a batch takes no further page, some 20 MiB; folding them keeps readers waiting for a second or so.
+const MAX_BATCH: usize = 16_000;
 
 /// How far a runner is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,7 +141,7 @@ impl Following {
     /// Folds the next page, if there is one.
     async fn step(&mut self) -> Result<bool, ViewError> {
         let from = self.progress.borrow().next;
-        let page = self.log.read_all(from, MAX_PAGE).await?;
+        let page = read(&*self.log, from).await?;
         let Some(last) = page.last().map(|recorded| recorded.position) else {
             self.publish(from, from);
             return Ok(false);
@@ -167,6 +170,18 @@ impl Following {
             std::mem::replace(known, now) != now
         });
     }
+}
+
+/// The events from a position on. Whoever is far behind takes many at once: rows of many events are written once.
+async fn read(log: &dyn EventLog, from: Position) -> Result<Vec<Recorded>, ViewError> {
+    let mut events = log.read_all(from, MAX_PAGE).await?;
+    let mut full = events.len() == MAX_PAGE;
+    while let Some(last) = events.last().filter(|_| full && events.len() < MAX_BATCH) {
+        let page = log.read_all(last.position + 1, MAX_PAGE).await?;
+        full = page.len() == MAX_PAGE;
+        events.extend(page);
+    }
+    Ok(events)
 }
 
 /// Runs blocking work; a panic in it becomes an error.

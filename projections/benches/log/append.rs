@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use domain::event::{Events, StreamName};
@@ -17,12 +17,11 @@ use tokio::task::JoinSet;
 use crate::{
     SLICE, event, folder,
     table::Rounds,
+    warm_up,
     work::{Extend, Rental},
 };
 
 const ROUNDS: usize = 15;
-/// Writes more than a write-ahead file's size.
-const WARM_UP: Duration = Duration::from_secs(1);
 /// Streams that are appended to in turn.
 const STREAMS: u64 = 1000;
 /// Events after which a stream has ended and a new one takes its place: most rentals are short.
@@ -54,16 +53,16 @@ pub async fn run() {
         let waiting = Streams::open(&folder.path().join(format!("waiting{batch}.db")), shared.clone()).await;
         // Until every write-ahead file has its size: a server runs for weeks.
         for raw in &raw {
-            insert(raw, 256, &events, WARM_UP);
+            warm_up(30_000.0, async || insert(raw, 256, &events)).await;
         }
-        together.run(1, 256, WARM_UP).await;
-        waiting.run(256, 1, WARM_UP).await;
+        warm_up(30_000.0, async || together.run(1, 256).await).await;
+        warm_up(30_000.0, async || waiting.run(256, 1).await).await;
         let mut rounds: [Rounds; 4] = Default::default();
         for _ in 0..ROUNDS {
-            let same_bytes = insert(&raw[0], batch, &events, SLICE);
-            let one_append = together.run(1, batch, SLICE).await;
-            let payload_only = insert(&raw[1], batch, &payloads, SLICE);
-            let many = waiting.run(batch, 1, SLICE).await;
+            let same_bytes = insert(&raw[0], batch, &events);
+            let one_append = together.run(1, batch).await;
+            let payload_only = insert(&raw[1], batch, &payloads);
+            let many = waiting.run(batch, 1).await;
             rounds[0].add(one_append, same_bytes);
             rounds[1].add(many, same_bytes);
             rounds[2].add(one_append, payload_only);
@@ -88,10 +87,10 @@ fn raw(path: &Path) -> Connection {
 }
 
 /// Inserts batches for a while; events per second.
-fn insert(raw: &Connection, batch: u64, rows: &[Vec<u8>], slice: Duration) -> f64 {
+fn insert(raw: &Connection, batch: u64, rows: &[Vec<u8>]) -> f64 {
     let start = Instant::now();
     let mut done = 0;
-    while start.elapsed() < slice {
+    while start.elapsed() < SLICE {
         raw.execute_batch("begin immediate").expect("begins");
         let mut statement = raw.prepare_cached("insert into raw values (?1)").expect("prepares");
         for n in done..done + batch {
@@ -118,7 +117,7 @@ impl Streams {
     }
 
     /// `tasks` tasks append `each` events at a time for a while; events per second.
-    async fn run(&self, tasks: u64, each: u64, slice: Duration) -> f64 {
+    async fn run(&self, tasks: u64, each: u64) -> f64 {
         let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let start = Instant::now();
         let mut running = JoinSet::new();
@@ -150,7 +149,7 @@ impl Streams {
                 }
             });
         }
-        tokio::time::sleep(slice).await;
+        tokio::time::sleep(SLICE).await;
         let rate = done.load(Ordering::Relaxed) as f64 / start.elapsed().as_secs_f64();
         stop.store(true, Ordering::Relaxed);
         running.join_all().await;

@@ -2,13 +2,14 @@
 
 use std::{
     collections::HashMap,
+    io::{BufRead, BufReader, Lines, Write},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use domain::event::{Events, Revision, StreamName};
@@ -18,10 +19,11 @@ use tokio::task::JoinSet;
 use crate::{
     SLICE, event, folder,
     table::Rounds,
+    warm_up,
     work::{Extend, Extended, Rental},
 };
 
-const ROUNDS: usize = 11;
+const ROUNDS: usize = 15;
 const CLIENTS: [(u64, f64); 3] = [(1, 1.0), (32, 6.0), (256, 15.0)];
 /// Connections of the peer.
 const POOLS: [u64; 2] = [1, 10];
@@ -36,16 +38,27 @@ pub async fn run() {
             return;
         }
     };
+    let folder = folder();
+    let mut berth = Berth::open(&folder.path().join("log.db")).await;
+    let mut peers = POOLS.map(|pool| Peer::start(&peer, &folder.path().join(format!("peer{pool}.db")), pool));
+    // Until every write-ahead file has its size: a server runs for weeks.
+    warm_up(30_000.0, async || berth.measure(256, SLICE).await).await;
+    for peer in &mut peers {
+        warm_up(2_000.0, async || peer.measure(32, SLICE)).await;
+    }
     for (clients, target) in CLIENTS {
         let mut rounds = POOLS.map(|_| Rounds::default());
-        for _ in 0..ROUNDS {
-            let folder = folder();
-            let ours = measure(&folder.path().join("log.db"), clients).await;
-            for (pool, rounds) in POOLS.into_iter().zip(&mut rounds) {
-                rounds.add(
-                    ours,
-                    measure_peer(&peer, &folder.path().join(format!("peer{pool}.db")), clients, pool),
-                );
+        for round in 0..ROUNDS {
+            let mut rates = [0.0; 3];
+            // Each side comes first, second and third as often.
+            for side in (0..3).map(|side| (side + round) % 3) {
+                rates[side] = match side {
+                    0 => berth.measure(clients, SLICE).await,
+                    _ => peers[side - 1].measure(clients, SLICE),
+                };
+            }
+            for (rounds, rate) in rounds.iter_mut().zip(&rates[1..]) {
+                rounds.add(rates[0], *rate);
             }
         }
         let better = rounds.iter().max_by(|a, b| a.reference().total_cmp(&b.reference()));
@@ -58,29 +71,48 @@ pub async fn run() {
 /// The last known state of a rental and the revision it is at.
 type States = Mutex<HashMap<StreamName, (Rental, Option<Revision>)>>;
 
-async fn measure(path: &Path, clients: u64) -> f64 {
-    let log: Arc<dyn EventLog> = Arc::new(SqliteLog::open(path).await.expect("a log opens"));
-    let states = Arc::new(States::default());
-    let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let start = Instant::now();
-    let mut running = JoinSet::new();
-    for client in 0..clients {
-        let (log, states, stop, done) = (log.clone(), states.clone(), stop.clone(), done.clone());
-        running.spawn(async move {
-            for n in 0.. {
-                if stop.load(Ordering::Relaxed) {
-                    return;
-                }
-                execute(&*log, &states, client, n).await;
-                done.fetch_add(1, Ordering::Relaxed);
-            }
-        });
+/// This side: a log and the states kept beside it.
+struct Berth {
+    log: Arc<dyn EventLog>,
+    states: Arc<States>,
+    run: u64,
+}
+
+impl Berth {
+    async fn open(path: &Path) -> Self {
+        Self {
+            log: Arc::new(SqliteLog::open(path).await.expect("a log opens")),
+            states: Arc::default(),
+            run: 0,
+        }
     }
-    tokio::time::sleep(SLICE).await;
-    let rate = done.load(Ordering::Relaxed) as f64 / start.elapsed().as_secs_f64();
-    stop.store(true, Ordering::Relaxed);
-    running.join_all().await;
-    rate
+
+    /// Commands per second.
+    async fn measure(&mut self, clients: u64, slice: Duration) -> f64 {
+        self.run += 1;
+        let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let start = Instant::now();
+        let mut running = JoinSet::new();
+        for client in 0..clients {
+            let (log, states, stop, done) =
+                (self.log.clone(), self.states.clone(), stop.clone(), done.clone());
+            let client = self.run << 32 | client;
+            running.spawn(async move {
+                for n in 0.. {
+                    if stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    execute(&*log, &states, client, n).await;
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        tokio::time::sleep(slice).await;
+        let rate = done.load(Ordering::Relaxed) as f64 / start.elapsed().as_secs_f64();
+        stop.store(true, Ordering::Relaxed);
+        running.join_all().await;
+        rate
+    }
 }
 
 async fn execute(log: &dyn EventLog, states: &States, client: u64, n: u64) {
@@ -100,19 +132,49 @@ async fn execute(log: &dyn EventLog, states: &States, client: u64, n: u64) {
         }
     }
     let event = state.decide(Extend { contract, seconds: 3600 }).expect("long enough");
-    let new = event::new(client << 40 | n, event.payload());
+    let new = event::new(client << 20 | n, event.payload());
     let append = Append { stream: stream.clone(), expected: Expected::from(last), events: vec![new] };
     let appended = log.append(append).await.expect("nobody else works on this rental");
     state.apply(&event);
     states.lock().expect("nobody panics").insert(stream, (state, Some(appended.revision)));
 }
 
-fn measure_peer(peer: &Path, file: &Path, clients: u64, connections: u64) -> f64 {
-    let numbers = [clients, SLICE.as_millis() as u64, connections, EACH].map(|n| n.to_string());
-    let output = Command::new(peer).arg(file).args(numbers).stderr(Stdio::inherit()).output();
-    let output = String::from_utf8(output.expect("the peer runs").stdout).expect("the peer prints numbers");
-    let (commands, seconds) = output.trim().split_once(' ').expect("the peer prints two numbers");
-    commands.parse::<f64>().expect("commands") / seconds.parse::<f64>().expect("seconds")
+/// The other side: a process that waits for orders.
+struct Peer {
+    process: Child,
+    orders: Option<ChildStdin>,
+    answers: Lines<BufReader<ChildStdout>>,
+}
+
+impl Peer {
+    fn start(program: &Path, file: &Path, connections: u64) -> Self {
+        let mut process = Command::new(program)
+            .arg(file)
+            .args([connections, EACH].map(|n| n.to_string()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the peer runs");
+        let answers = BufReader::new(process.stdout.take().expect("a pipe")).lines();
+        Self { orders: process.stdin.take(), process, answers }
+    }
+
+    /// Commands per second.
+    fn measure(&mut self, clients: u64, slice: Duration) -> f64 {
+        let orders = self.orders.as_mut().expect("open until the end");
+        writeln!(orders, "{clients} {}", slice.as_millis()).expect("the peer listens");
+        let answer = self.answers.next().expect("the peer answers").expect("text");
+        let (commands, seconds) = answer.split_once(' ').expect("two numbers");
+        commands.parse::<f64>().expect("commands") / seconds.parse::<f64>().expect("seconds")
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // It ends when nothing more can be ordered.
+        self.orders = None;
+        self.process.wait().expect("the peer ends");
+    }
 }
 
 /// Builds the peer, which is a workspace of its own.

@@ -3,7 +3,8 @@
 //! `cargo bench -p berth-projections --bench log`; about two minutes, and once longer to build the peer.
 //!
 //! Every line compares two things that were measured alternately, round by round, on the same disk; the numbers are
-//! medians over the rounds. All commits are `synchronous=FULL`. An event is some 380 bytes of JSON.
+//! medians over the rounds, after a warm-up that gives every write-ahead file its size. All commits are
+//! `synchronous=FULL`. An event is some 400 bytes of JSON.
 //!
 //! - **append**: events per second. *Batch n*: n events given to the log as one append, so that one commit makes them
 //!   durable; the reference inserts the same bytes, envelope and payload together, as n rows of one column in a
@@ -13,8 +14,9 @@
 //! - **command**: load, decide, append, one event each; per second. Clients work on rentals of their own, ten commands
 //!   each. Berth's side keeps the last state of a rental and reads what is newer from the log, as the server does; the
 //!   peer is `cqrs-es` with `sqlite-es`, with one connection or ten, whichever has the better median.
-//! - **replay**: 1,100,000 events of 100,000 rentals through [`EventLog::read_all`], decoded and folded into their contracts,
-//!   one page read ahead, a tenth of them at a time. The reference steps over the same rows and looks at every column.
+//! - **replay**: 1,100,000 events of 100,000 rentals through [`EventLog::read_all`], decoded and folded into their
+//!   contracts, one page read ahead, a tenth of them at a time; events per second. The reference steps over the same
+//!   rows and looks at every column.
 //!
 //! [`EventLog::read_all`]: projections::log::EventLog::read_all
 
@@ -35,6 +37,15 @@ fn folder() -> tempfile::TempDir {
 
 /// How long one measurement takes: short, so that whatever else the machine does meets both sides alike.
 const SLICE: Duration = Duration::from_millis(200);
+
+/// Measures without counting until so many events are written that every write-ahead file has its size: before, a
+/// commit costs several times as much. A server runs for weeks.
+async fn warm_up(enough: f64, mut measure: impl AsyncFnMut() -> f64) {
+    let mut events = 0.0;
+    while events < enough {
+        events += measure().await * SLICE.as_secs_f64();
+    }
+}
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime starts");

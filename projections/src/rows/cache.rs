@@ -194,7 +194,7 @@ impl<R: Row> Cache<R> {
                 let statement = if new { &mut insert } else { &mut upsert };
                 row.bind(&mut Bind::new(statement))?;
                 statement.raw_execute()?;
-                if let Some(written) = self.written.as_mut().filter(|_| new) {
+                if let Some(written) = &mut self.written {
                     written.add(key);
                 }
             }

@@ -20,6 +20,9 @@ const WRITER_TIMEOUT: Duration = Duration::from_secs(120);
 const READER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The writer's page cache in KiB.
 const CACHE_KIB: i64 = 65_536;
+/// Pages of 4 KiB in the write-ahead file after which they are copied: a commit rewrites many of the pages of the one
+/// before.
+const WAL_PAGES: u32 = 4_096;
 /// Prepared statements kept; every view has four.
 const STATEMENTS: usize = 128;
 
@@ -63,6 +66,7 @@ fn prepare(db: &Connection) -> rusqlite::Result<()> {
     // A commit may be lost with the power, never half of it: what is missing is folded again.
     db.pragma_update(None, "synchronous", "normal")?;
     db.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    db.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
     db.set_prepared_statement_cache_capacity(STATEMENTS);
     db.execute_batch(CHECKPOINTS)
 }

@@ -1,6 +1,7 @@
 //! Runs the commands of the benchmark through `cqrs-es` with `sqlite-es`, at `synchronous=FULL`.
 //!
-//! `log-peer FILE CLIENTS MILLISECONDS CONNECTIONS COMMANDS-PER-RENTAL` prints commands and seconds.
+//! `log-peer FILE CONNECTIONS COMMANDS-PER-RENTAL` reads lines of `CLIENTS MILLISECONDS` and answers each with how many
+//! commands were done in how many seconds.
 
 #[path = "../../log/work.rs"]
 mod work;
@@ -17,7 +18,7 @@ use std::{
 
 use cqrs_es::{Aggregate, AggregateError, DomainEvent, event_sink::EventSink};
 use serde::{Deserialize, Serialize};
-use sqlite_es::sqlite_cqrs;
+use sqlite_es::{SqliteCqrs, sqlite_cqrs};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use work::{Extend, Extended, Rental, TermTooShort};
 
@@ -73,9 +74,8 @@ fn main() {
 
 async fn run() {
     let arguments: Vec<String> = env::args().collect();
-    let [_, file, numbers @ ..] = &arguments[..] else { panic!("no file given") };
-    let numbers: Vec<u64> = numbers.iter().map(|n| n.parse().unwrap()).collect();
-    let [clients, milliseconds, connections, each] = numbers[..] else { panic!("four numbers are needed") };
+    let [_, file, connections, each] = &arguments[..] else { panic!("three arguments are needed") };
+    let (connections, each): (u32, u64) = (connections.parse().unwrap(), each.parse().unwrap());
     let options = SqliteConnectOptions::new()
         .filename(file)
         .create_if_missing(true)
@@ -83,13 +83,29 @@ async fn run() {
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(Duration::from_secs(60));
     let pool = SqlitePoolOptions::new()
-        .max_connections(connections as u32)
+        .max_connections(connections)
         .acquire_timeout(Duration::from_secs(60))
         .connect_with(options)
         .await
         .unwrap();
     sqlx::query(SCHEMA).execute(&pool).await.unwrap();
     let cqrs = Arc::new(sqlite_cqrs::<Rental>(pool, vec![], ()));
+    for (run, line) in std::io::stdin().lines().enumerate() {
+        let line = line.unwrap();
+        let (clients, milliseconds) = line.split_once(' ').unwrap();
+        let (clients, milliseconds) = (clients.parse().unwrap(), milliseconds.parse().unwrap());
+        let (commands, seconds) = measure(&cqrs, run as u64, clients, milliseconds, each).await;
+        println!("{commands} {seconds}");
+    }
+}
+
+async fn measure(
+    cqrs: &Arc<SqliteCqrs<Rental>>,
+    run: u64,
+    clients: u64,
+    milliseconds: u64,
+    each: u64,
+) -> (u64, f64) {
     let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let start = Instant::now();
     let clients: Vec<_> = (0..clients)
@@ -97,7 +113,7 @@ async fn run() {
             let (cqrs, stop, done) = (cqrs.clone(), stop.clone(), done.clone());
             tokio::spawn(async move {
                 for n in 0.. {
-                    let contract = u128::from(client) << 64 | u128::from(n / each);
+                    let contract = u128::from(run << 32 | client) << 64 | u128::from(n / each);
                     let metadata: HashMap<String, String> = [
                         ("actor", format!("account:{contract:032x}")),
                         ("command_id", format!("{:032x}", contract << 32 | u128::from(n))),
@@ -130,5 +146,5 @@ async fn run() {
     for client in clients {
         client.await.unwrap();
     }
-    println!("{commands} {seconds}");
+    (commands, seconds)
 }

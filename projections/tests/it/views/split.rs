@@ -2,7 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use projections::views::{Applied, Engine, ViewError};
+use domain::any::AnyEvent;
+use projections::{
+    rows::{Cache, Rows},
+    views::{
+        Applied, Engine, Envelope, Page, View, ViewError, Views,
+        contracts::{ContractScope, Contracts},
+    },
+};
 use proptest::prelude::*;
 use rusqlite::Connection;
 
@@ -40,6 +47,23 @@ proptest! {
         }
         assert_same(&dump(&whole), &dump(&parts));
     }
+}
+
+#[tokio::test]
+async fn a_fold_without_a_file_gives_the_rows_that_the_file_holds() {
+    let events = recorded(market(9, 400));
+    let (_folder, path) = fresh().await;
+    fold(&path, &events).unwrap();
+    let mut cache = Cache::new("contracts", 0, true);
+    for recorded in &events {
+        let event = AnyEvent::of(recorded).unwrap();
+        Contracts::fold(&mut Rows::in_memory(&mut cache), &Envelope::new(recorded, &event)).unwrap();
+    }
+    let mut rows = cache.rows();
+    rows.sort_by_key(|row| row.position);
+    let views = Views::open(&path).unwrap();
+    assert!(!rows.is_empty());
+    assert_eq!(views.contracts(ContractScope::All, None, Page::oldest(500)).await.unwrap(), rows);
 }
 
 #[tokio::test]
