@@ -259,3 +259,38 @@ impl App {
         written
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_server_on_a_folder_is_refused_until_the_first_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(dir.path()).unwrap();
+        let first = data.lock().unwrap();
+        assert!(format!("{:#}", data.lock().unwrap_err()).contains("another server"));
+        drop(first);
+        data.lock().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_missing_part_of_a_used_folder_is_never_made_anew() {
+        for part in ["keys", "private.db", "log.db"] {
+            let dir = tempfile::tempdir().unwrap();
+            let data = DataDir::open(dir.path()).unwrap();
+            let open = || App::open(&data, Config::default(), Clock::System, |_| {});
+            let app = open().await.unwrap();
+            let person = projections::private::Person { name: "Ada".into(), ..Default::default() };
+            let by = app.by_system(SystemPart::Cli, None);
+            crate::accounts::open(&app, person, vec![domain::account::Role::Owner], &by).await.unwrap();
+            app.private.close().await;
+            drop(app);
+            let path = dir.path().join(part);
+            if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) }.unwrap();
+            let refused = open().await.unwrap_err().to_string();
+            assert!(refused.contains(part) && refused.contains("backup"), "{part}: {refused}");
+            assert!(!path.exists(), "{part} was made anew");
+        }
+    }
+}
