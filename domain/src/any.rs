@@ -7,7 +7,9 @@ use crate::{
     event::{DecodeError, Events, Recorded},
     gateway::GatewayEvent,
     order::OrderEvent,
+    purse::PurseEvent,
     settlement::SettlementEvent,
+    treasury::TreasuryEvent,
 };
 
 /// An event of any aggregate.
@@ -23,6 +25,10 @@ pub enum AnyEvent {
     Order(OrderEvent),
     /// Of a gateway.
     Gateway(GatewayEvent),
+    /// Of a purse.
+    Purse(PurseEvent),
+    /// Of a treasury.
+    Treasury(TreasuryEvent),
     /// Of an account.
     Account(AccountEvent),
 }
@@ -36,6 +42,8 @@ impl AnyEvent {
             SettlementEvent::KINDS,
             OrderEvent::KINDS,
             GatewayEvent::KINDS,
+            PurseEvent::KINDS,
+            TreasuryEvent::KINDS,
             AccountEvent::KINDS,
         ];
         lists.into_iter().flatten().copied()
@@ -59,6 +67,8 @@ impl AnyEvent {
             .or_else(|| of(kind, schema, payload, Self::Settlement))
             .or_else(|| of(kind, schema, payload, Self::Order))
             .or_else(|| of(kind, schema, payload, Self::Gateway))
+            .or_else(|| of(kind, schema, payload, Self::Purse))
+            .or_else(|| of(kind, schema, payload, Self::Treasury))
             .or_else(|| of(kind, schema, payload, Self::Account))
             .unwrap_or_else(|| Err(DecodeError::UnknownKind(kind.chars().take(80).collect())))
     }

@@ -80,6 +80,36 @@ impl SettlementId {
         Self(Uuid::new_v5(&contract.0, b"payout"))
     }
 
+    /// The payout of one segment (counted from 0) that was served before the rental ended.
+    #[must_use]
+    pub fn segment_payout(contract: ContractId, segment: usize) -> Self {
+        Self(Uuid::new_v5(&contract.0, format!("payout-{segment}").as_bytes()))
+    }
+
+    /// What a decided dispute about one segment (counted from 0) gives back to the renter.
+    #[must_use]
+    pub fn dispute_refund(contract: ContractId, segment: usize) -> Self {
+        Self(Uuid::new_v5(&contract.0, format!("dispute-{segment}").as_bytes()))
+    }
+
+    /// What whoever decided a dispute about one segment (counted from 0) gets for it.
+    #[must_use]
+    pub fn moderation(contract: ContractId, segment: usize) -> Self {
+        Self(Uuid::new_v5(&contract.0, format!("moderation-{segment}").as_bytes()))
+    }
+
+    /// What is still owed after a settlement that moved less than was due.
+    #[must_use]
+    pub fn rest_of(settlement: Self) -> Self {
+        Self(Uuid::new_v5(&settlement.0, b"rest"))
+    }
+
+    /// The payouts that a purse released together, named by the first of them.
+    #[must_use]
+    pub fn release(first: Self) -> Self {
+        Self(Uuid::new_v5(&first.0, b"release"))
+    }
+
     /// The full refund of a rejected order.
     #[must_use]
     pub fn rejected_order(order: &OrderKey) -> Self {

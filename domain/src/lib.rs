@@ -7,6 +7,9 @@
 //! | [`order`] | one payment received by a marketplace |
 //! | [`contract`] | the rental of one lease by one renter: a list of paid segments |
 //! | [`settlement`] | the execution of one refund or payout |
+//! | [`purse`] | payouts of one owner that wait until they are worth sending |
+//! | [`treasury`] | what the operator has taken out of escrow as its fees |
+//! | [`journal`] | double entry: what each event does to each account |
 //! | [`account`] | somebody who acts in roles |
 //! | [`prorate`] | who gets what of a segment that ends at an instant |
 //! | [`wire`] | what devices and the server say to each other, signed |
@@ -22,13 +25,16 @@ pub mod device;
 pub mod event;
 pub mod gateway;
 pub mod id;
+pub mod journal;
 pub mod key;
 pub mod money;
 pub mod offer;
 pub mod order;
 pub mod policy;
 pub mod prorate;
+pub mod purse;
 pub mod settlement;
 pub mod testing;
 pub mod time;
+pub mod treasury;
 pub mod wire;

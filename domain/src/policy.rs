@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{prorate::Terms, time::Seconds};
+use crate::{money::Money, offer::MAX_TERM_S, prorate::Terms, time::Seconds};
 
 /// How a rental came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -38,6 +38,22 @@ pub struct Policy {
     pub payout_delay_s: Seconds,
     /// Seconds for which a refund quote stands; see [`Policy::for_term`].
     pub quote_valid_s: Seconds,
+    /// A rental of more seconds than this is paid out segment by segment, as each was served.
+    #[serde(default = "never", skip_serializing_if = "is_never")]
+    pub segment_payout_after_s: Seconds,
+    /// Payouts below this wait in the owner's purse until together they reach it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minimum_payout: Option<Money>,
+}
+
+/// No rental is longer than this.
+const fn never() -> Seconds {
+    MAX_TERM_S
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_never(seconds: &Seconds) -> bool {
+    *seconds >= MAX_TERM_S
 }
 
 impl Policy {
@@ -70,11 +86,13 @@ impl Policy {
             && self.term.keep_bps == 0
             && self.payout_delay_s >= 0
             && self.quote_valid_s >= 0
+            && self.segment_payout_after_s >= 0
     }
 }
 
 impl Default for Policy {
-    /// Ten percent for the operator, none when the operator ends it; no notice, nothing kept; quotes stand 5 minutes.
+    /// Ten percent for the operator, none when the operator ends it; no notice, nothing kept; quotes stand 5 minutes;
+    /// rentals of more than 31 days are paid out segment by segment.
     fn default() -> Self {
         let terms = Terms { fee_bps: 1_000, ..Terms::default() };
         Self {
@@ -85,6 +103,8 @@ impl Default for Policy {
             device_lost: terms,
             payout_delay_s: 0,
             quote_valid_s: 300,
+            segment_payout_after_s: 2_678_400,
+            minimum_payout: None,
         }
     }
 }

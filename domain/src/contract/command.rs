@@ -1,8 +1,10 @@
 //! What can be asked of a contract.
 
+use super::Weights;
 use crate::{
     device::Rentable,
     id::{AccountId, DeviceId, Epoch, ExtensionId, OrderKey},
+    key::Digest,
     money::Money,
     policy::{EndedBy, Policy},
     time::{Interval, Seconds, Time},
@@ -73,6 +75,31 @@ pub enum ContractCommand {
         device: DeviceId,
         /// Its lease.
         epoch: Epoch,
+    },
+    /// Decide the money of a segment that was served, and pay the owner for it, before the rental ends.
+    CloseSegment {
+        /// The segment, from 0.
+        segment: u32,
+        /// When the device was offline.
+        offline: Vec<Interval>,
+    },
+    /// Let a segment's money wait for a decision.
+    OpenDispute {
+        /// The segment, from 0.
+        segment: u32,
+        /// SHA-256 of the evidence.
+        evidence: Option<Digest>,
+    },
+    /// Divide a disputed segment's money.
+    DecideDispute {
+        /// The segment, from 0.
+        segment: u32,
+        /// How.
+        weights: Weights,
+        /// Who gets the moderator's part.
+        moderator: Option<AccountId>,
+        /// Whether the segment's refund, if one was issued, is held: else it has left, or may have.
+        refund_held: bool,
     },
     /// Pay the owner.
     IssuePayout,

@@ -14,7 +14,7 @@ use crate::{
     time::{Interval, Seconds, Time},
 };
 
-type Decided = Result<Decision<ContractEvent>, ContractRefusal>;
+pub(super) type Decided = Result<Decision<ContractEvent>, ContractRefusal>;
 
 impl Contract {
     pub(super) fn handle(&self, command: ContractCommand, now: Time) -> Decided {
@@ -36,11 +36,16 @@ impl Contract {
             }
             ContractCommand::Expire { offline } => self.expire(&offline, now),
             ContractCommand::CloseOffer { device, epoch } => self.close_offer(device, epoch),
+            ContractCommand::CloseSegment { segment, offline } => self.close_segment(segment, &offline, now),
+            ContractCommand::OpenDispute { segment, evidence } => self.open_dispute(segment, evidence),
+            ContractCommand::DecideDispute { segment, weights, moderator, refund_held } => {
+                self.decide_dispute(segment, weights, moderator, refund_held)
+            }
             ContractCommand::IssuePayout => self.issue_payout(now),
         }
     }
 
-    fn started(&self) -> Result<(&Rental, ContractId), ContractRefusal> {
+    pub(super) fn started(&self) -> Result<(&Rental, ContractId), ContractRefusal> {
         let rental = self.rental.as_ref().ok_or(ContractRefusal::Unknown)?;
         Ok((rental, ContractId::of(rental.started.device, rental.started.epoch)))
     }
@@ -188,6 +193,9 @@ impl Contract {
         let at = ended.at.plus(rental.started.policy.payout_delay_s);
         if now < at {
             return Err(ContractRefusal::PayoutNotDue { at });
+        }
+        if let Some(disputed) = rental.disputed() {
+            return Err(ContractRefusal::Disputed(disputed));
         }
         Ok(Decision::event(rental.payout(contract, ended)))
     }

@@ -1,20 +1,36 @@
 //! What happens in a rental.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     device::LeaseEnd,
     events,
     id::{AccountId, ContractId, DeviceId, Epoch, ExtensionId, OrderKey, SettlementId},
+    key::Digest,
     money::Money,
     offer::Offer,
     policy::{EndedBy, Policy},
     time::{Interval, Seconds, Time},
 };
 
+/// How a decision divides disputed money: in proportion to these weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Weights {
+    /// Goes back to the renter.
+    pub renter: u32,
+    /// Was earned: the owner's, less the operator's share.
+    pub owner: u32,
+    /// Is kept by whoever decided.
+    #[serde(default)]
+    pub moderator: u32,
+}
+
 events! {
     /// The events of a contract.
     ContractEvent {
         /// A renter has the device; what was offered and the policy are pinned for the contract's whole life.
-        RentalStarted = 1 {
+        RentalStarted = 2 {
             /// The device.
             device: DeviceId,
             /// Its lease.
@@ -112,6 +128,65 @@ events! {
             order: OrderKey,
             /// Who gets it.
             renter: AccountId,
+            /// How much.
+            amount: Money,
+        }
+        /// A segment of a long rental was served: its money is decided before the rental ends, for good.
+        SegmentClosed = 1 {
+            /// The device.
+            device: DeviceId,
+            /// Its lease.
+            epoch: Epoch,
+            /// The segment, from 0.
+            segment: u32,
+            /// When the device was offline, as it counted for the money.
+            offline: Vec<Interval>,
+        }
+        /// What the owner earned in a closed segment is to be paid.
+        SegmentPayoutIssued = 1 {
+            /// The settlement that moves it.
+            settlement: SettlementId,
+            /// The segment, from 0.
+            segment: u32,
+            /// The order that paid it.
+            order: OrderKey,
+            /// Who gets it.
+            owner: AccountId,
+            /// How much.
+            amount: Money,
+            /// The operator's share.
+            fee: Money,
+        }
+        /// Somebody disputes a segment: its money waits for a decision.
+        DisputeOpened = 1 {
+            /// The segment, from 0.
+            segment: u32,
+            /// The order that paid it.
+            order: OrderKey,
+            /// SHA-256 of the evidence, which is kept elsewhere.
+            evidence: Option<Digest>,
+        }
+        /// A dispute was decided: what was disputed is divided.
+        DisputeDecided = 1 {
+            /// The segment, from 0.
+            segment: u32,
+            /// The order that paid it.
+            order: OrderKey,
+            /// All that was still disputed: what was received, less a refund that had left or could no longer be held.
+            amount: Money,
+            /// How it is divided.
+            weights: Weights,
+        }
+        /// What whoever decided a dispute gets for it.
+        ModerationIssued = 1 {
+            /// The settlement that moves it.
+            settlement: SettlementId,
+            /// The segment, from 0.
+            segment: u32,
+            /// The order that paid it.
+            order: OrderKey,
+            /// Who gets it.
+            moderator: AccountId,
             /// How much.
             amount: Money,
         }

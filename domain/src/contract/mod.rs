@@ -2,27 +2,32 @@
 //!
 //! # Shape
 //! started → (extension requested → extended | lapsed)* → expired | terminated → payout issued. Or the lease ended
-//! unrented and the contract is closed before it ever started.
+//! unrented and the contract is closed before it ever started. Before the payout, the money of a segment may be decided
+//! on its own: it is closed once served, when the rental is long, or disputed and divided.
 //!
 //! # Correctness
 //! The contract's id is made of device and epoch, and its first event must meet an empty stream: a lease is let once, or
 //! closed, never both. Segments follow on each other without gap or overlap. An end and the refunds it causes are one
 //! append: money is decided with the end or not at all. Amounts come from [`crate::prorate`] over the pinned policy and
-//! the outages recorded in the ending event, so replaying the log alone gives the same numbers.
+//! the outages recorded in the ending event, so replaying the log alone gives the same numbers. A segment's money is
+//! decided once ([`Verdict`]): what was closed or divided stays so whatever ends the rental, and no payout is issued while
+//! a dispute is open.
 
 mod command;
 mod decide;
 mod event;
 mod refusal;
 mod rental;
+mod verdict;
 
 pub use command::ContractCommand;
 pub use event::{
-    ContractEvent, ExtensionLapsed, ExtensionRequested, OfferClosed, PayoutIssued, RefundIssued,
-    RentalExpired, RentalExtended, RentalStarted, RentalTerminated,
+    ContractEvent, DisputeDecided, DisputeOpened, ExtensionLapsed, ExtensionRequested, ModerationIssued,
+    OfferClosed, PayoutIssued, RefundIssued, RentalExpired, RentalExtended, RentalStarted, RentalTerminated,
+    SegmentClosed, SegmentPayoutIssued, Weights,
 };
 pub use refusal::ContractRefusal;
-pub use rental::{Ended, Rental, Segment};
+pub use rental::{Division, Ended, Rental, Segment, Verdict};
 
 use crate::{
     aggregate::{Aggregate, Decision},
@@ -93,7 +98,12 @@ impl Aggregate for Contract {
         match event {
             ContractEvent::RentalStarted(_)
             | ContractEvent::OfferClosed(_)
-            | ContractEvent::RefundIssued(_) => {}
+            | ContractEvent::RefundIssued(_)
+            | ContractEvent::SegmentPayoutIssued(_)
+            | ContractEvent::ModerationIssued(_) => {}
+            ContractEvent::SegmentClosed(e) => rental.close(e.segment, &e.offline),
+            ContractEvent::DisputeOpened(e) => rental.dispute(e.segment),
+            ContractEvent::DisputeDecided(e) => rental.divide(e.segment, e.amount, e.weights),
             ContractEvent::ExtensionRequested(e) => rental.pending = Some(e.clone()),
             ContractEvent::ExtensionLapsed(e) => {
                 rental.pending = None;
@@ -102,7 +112,8 @@ impl Aggregate for Contract {
             ContractEvent::RentalExtended(e) => {
                 rental.pending = None;
                 let (paid, order) = (e.paid, e.order.clone());
-                rental.segments.push(Segment { term: e.segment, paid, order, extension: Some(e.extension) });
+                let (extension, verdict) = (Some(e.extension), Verdict::Pending);
+                rental.segments.push(Segment { term: e.segment, paid, order, extension, verdict });
             }
             ContractEvent::RentalTerminated(e) => {
                 rental.ended = Some(Ended { by: e.by, at: e.ended_at, offline: e.offline.clone() });

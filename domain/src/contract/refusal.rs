@@ -85,6 +85,35 @@ pub enum ContractRefusal {
     /// The quote is too old or of another time.
     #[error("the quote no longer stands; ask for a new one")]
     QuoteExpired,
+    /// There is no such segment.
+    #[error("the rental has no segment {0}")]
+    SegmentUnknown(u32),
+    /// Its money was decided.
+    #[error("the money of segment {0} is decided")]
+    SegmentDecided(u32),
+    /// The segment is not served yet.
+    #[error("segment {segment} is served at {at}")]
+    NotServedYet {
+        /// The segment, from 0.
+        segment: u32,
+        /// When its money may be decided.
+        at: Time,
+    },
+    /// The rental is paid out at its end.
+    #[error("the rental is not long enough to be paid out by segments")]
+    PaidAtEnd,
+    /// Its money waits for a decision.
+    #[error("segment {0} is disputed; its money waits for a decision")]
+    Disputed(u32),
+    /// Nobody disputes it.
+    #[error("nobody disputes segment {0}")]
+    NotDisputed(u32),
+    /// Nothing is left to dispute.
+    #[error("all of segment {0} was paid or is on its way; nothing is left to dispute")]
+    NothingToDispute(u32),
+    /// The weights cannot divide anything.
+    #[error("the weights must not all be 0, and a moderator's weight needs a moderator's account")]
+    WeightsInvalid,
     /// The payout waits.
     #[error("the payout is due at {at}")]
     PayoutNotDue {
@@ -101,7 +130,17 @@ impl ContractRefusal {
             Self::Unknown => RejectReason::ContractUnknown,
             Self::AlreadyLet | Self::Let | Self::StillRunning { .. } => RejectReason::AlreadyLet,
             Self::LeaseEnded => RejectReason::LeaseEnded,
-            Self::Over | Self::QuoteExpired | Self::PayoutNotDue { .. } => RejectReason::RentalOver,
+            Self::Over
+            | Self::QuoteExpired
+            | Self::PayoutNotDue { .. }
+            | Self::SegmentUnknown(_)
+            | Self::SegmentDecided(_)
+            | Self::NotServedYet { .. }
+            | Self::PaidAtEnd
+            | Self::Disputed(_)
+            | Self::NotDisputed(_)
+            | Self::NothingToDispute(_)
+            | Self::WeightsInvalid => RejectReason::RentalOver,
             Self::TermOutOfRange { min_term_s, max_term_s } => {
                 RejectReason::TermOutOfRange { min_term_s: *min_term_s, max_term_s: *max_term_s }
             }

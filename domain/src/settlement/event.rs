@@ -9,13 +9,15 @@ use crate::{
 };
 
 /// What kind of money it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SettlementKind {
     /// Back to a renter.
     Refund,
     /// To an owner.
     Payout,
+    /// To whoever decided a dispute.
+    Moderation,
 }
 
 /// What really moved.
@@ -48,7 +50,7 @@ events! {
     /// The events of a settlement.
     SettlementEvent {
         /// Money must leave escrow.
-        SettlementDue = 1 {
+        SettlementDue = 2 {
             /// Refund or payout.
             kind: SettlementKind,
             /// The order that paid, and so the marketplace that holds the money.
@@ -87,6 +89,11 @@ events! {
             attempt: u32,
             /// What the integration said.
             reason: String,
+        }
+        /// It was due and is no longer: what it would have moved is disputed.
+        SettlementWithdrawn = 1 {
+            /// How much.
+            amount: Money,
         }
         /// An operator found out.
         SettlementResolved = 1 {

@@ -1,7 +1,8 @@
 //! Settlements: how one refund or payout leaves escrow.
 //!
 //! # Shape
-//! due → started (attempt 1, 2 …) → settled | failed (may start again) | quarantined → resolved by an operator.
+//! due → started (attempt 1, 2 …) → settled | failed (may start again) | quarantined → resolved by an operator. What is
+//! not under way may be withdrawn, when it is disputed.
 //!
 //! # Correctness
 //! `SettlementStarted` is written before money may move. From then on only a report for that very attempt, or an
@@ -11,7 +12,7 @@ mod event;
 
 pub use event::{
     Movement, Resolution, SettlementDue, SettlementEvent, SettlementFailed, SettlementKind,
-    SettlementQuarantined, SettlementResolved, SettlementSettled, SettlementStarted,
+    SettlementQuarantined, SettlementResolved, SettlementSettled, SettlementStarted, SettlementWithdrawn,
 };
 
 use crate::{
@@ -39,6 +40,8 @@ pub enum Status {
     Failed(String),
     /// Nobody knows.
     Quarantined(String),
+    /// It will not move: it is disputed.
+    Withdrawn,
 }
 
 /// A settlement's state.
@@ -100,6 +103,8 @@ pub enum SettlementCommand {
         /// Why.
         reason: String,
     },
+    /// Hold it back: it is disputed.
+    Withdraw,
     /// An operator found out.
     Resolve {
         /// What.
@@ -146,6 +151,7 @@ impl Status {
             Self::Settled(_) => "settled",
             Self::Failed(_) => "failed",
             Self::Quarantined(_) => "quarantined",
+            Self::Withdrawn => "withdrawn",
         }
     }
 }
@@ -197,6 +203,11 @@ impl Aggregate for Settlement {
             (SettlementCommand::Start { method }, Status::Due | Status::Failed(_)) => {
                 text("method", &method)?;
                 Ok(Decision::event(SettlementStarted { attempt: self.attempt + 1, method }))
+            }
+            (SettlementCommand::Withdraw, Status::Withdrawn) => Ok(Decision::AlreadyDone),
+            (SettlementCommand::Withdraw, Status::Due | Status::Failed(_)) => {
+                let due = self.due.as_ref().ok_or(SettlementRefusal::Unknown)?;
+                Ok(Decision::event(SettlementWithdrawn { amount: due.amount }))
             }
             (SettlementCommand::Start { .. }, Status::Started(_)) => {
                 Err(SettlementRefusal::UnderWay(self.attempt))
@@ -257,6 +268,7 @@ impl Aggregate for Settlement {
             SettlementEvent::SettlementSettled(e) => Status::Settled(e.movement.clone()),
             SettlementEvent::SettlementFailed(e) => Status::Failed(e.reason.clone()),
             SettlementEvent::SettlementQuarantined(e) => Status::Quarantined(e.reason.clone()),
+            SettlementEvent::SettlementWithdrawn(_) => Status::Withdrawn,
             SettlementEvent::SettlementResolved(e) => match &e.resolution {
                 Resolution::Moved { movement } => Status::Settled(movement.clone()),
                 Resolution::NotMoved => Status::Due,

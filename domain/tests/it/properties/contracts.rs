@@ -1,7 +1,7 @@
 //! One contract, any commands in any order at any times.
 
 use domain::{
-    contract::{Contract, ContractCommand, ContractEvent, MAX_SEGMENTS},
+    contract::{Contract, ContractCommand, ContractEvent, MAX_SEGMENTS, Verdict, Weights},
     device::{MAX_OUTAGES, Rentable},
     id::ExtensionId,
     money::{MAX_MINOR, Money},
@@ -43,7 +43,20 @@ fn steps() -> impl Strategy<Value = Step> {
         .prop_map(|(by, quoted_at, offline)| ContractCommand::Terminate { by, quoted_at, offline });
     let expire = outages().prop_map(|offline| ContractCommand::Expire { offline });
     let lapse = exts().prop_map(|n| ContractCommand::Lapse { extension: extension(n) });
+    let segment = || 0u32..3;
+    let close = (segment(), outages())
+        .prop_map(|(segment, offline)| ContractCommand::CloseSegment { segment, offline });
+    let dispute = segment().prop_map(|segment| ContractCommand::OpenDispute { segment, evidence: None });
+    let decide = (segment(), 0u32..4, 0u32..4, 0u32..2, any::<bool>()).prop_map(
+        |(segment, renter, owner, moderator, refund_held)| {
+            let weights = Weights { renter, owner, moderator };
+            ContractCommand::DecideDispute { segment, weights, moderator: Some(RENTER), refund_held }
+        },
+    );
     prop_oneof![
+        2 => close.prop_map(Step::Ask),
+        1 => dispute.prop_map(Step::Ask),
+        1 => decide.prop_map(Step::Ask),
         3 => start,
         5 => request,
         5 => extend,
@@ -108,6 +121,9 @@ fn check_end(events: &[ContractEvent]) {
                 ContractEvent::RefundIssued(_)
                     | ContractEvent::ExtensionLapsed(_)
                     | ContractEvent::PayoutIssued(_)
+                    | ContractEvent::DisputeOpened(_)
+                    | ContractEvent::DisputeDecided(_)
+                    | ContractEvent::ModerationIssued(_)
             ),
             "{later:?} after the end"
         );
@@ -121,26 +137,39 @@ fn check_end(events: &[ContractEvent]) {
     assert!(offline.windows(2).all(|pair: &[Interval]| pair[0].end < pair[1].start));
 }
 
-/// refunds + payout + fee = paid, exactly, once all of it was issued.
+/// refunds + payouts + fees + what moderators got = paid, exactly, once all of it was issued. Of a refund that was held
+/// when a dispute was decided, only what the decision gave counts.
 fn check_money(contract: &Contract, events: &[ContractEvent]) {
     let Some(rental) = contract.rental() else { return };
     let paid: i128 = rental.segments.iter().map(|s| s.paid.minor()).sum();
-    let (mut refunds, mut payouts) = (0, 0);
+    let mut issued = 0;
     for event in events {
-        match event {
-            ContractEvent::RefundIssued(e) => refunds += e.amount.minor(),
-            ContractEvent::PayoutIssued(e) => payouts += e.amount.minor() + e.fee.minor(),
-            _ => {}
-        }
+        issued += match event {
+            ContractEvent::RefundIssued(e) => e.amount.minor(),
+            ContractEvent::PayoutIssued(e) => e.amount.minor() + e.fee.minor(),
+            ContractEvent::SegmentPayoutIssued(e) => e.amount.minor() + e.fee.minor(),
+            ContractEvent::ModerationIssued(e) => e.amount.minor(),
+            _ => 0,
+        };
     }
-    match &rental.ended {
-        None => assert_eq!((refunds, payouts), (0, 0)),
-        Some(_) if rental.paid_out => assert_eq!(refunds + payouts, paid),
-        Some(ended) => {
-            let earned: i128 = rental.splits(ended).iter().map(|s| s.owner + s.fee).sum();
-            assert_eq!((refunds + earned, payouts), (paid, 0));
-        }
+    let held = |s: &domain::contract::Segment| match s.verdict {
+        Verdict::Decided(d) if d.gone == 0 && refunded_before_dispute(events, s) => rental.refunded_by_end(s),
+        _ => 0,
+    };
+    issued -= rental.segments.iter().map(held).sum::<i128>();
+    if rental.paid_out {
+        assert_eq!(issued, paid);
+    } else {
+        assert!(issued <= paid, "{issued} of {paid}");
     }
+}
+
+/// Whether the end had issued the segment's refund when it became disputed.
+fn refunded_before_dispute(events: &[ContractEvent], segment: &domain::contract::Segment) -> bool {
+    let opened = |e: &ContractEvent| matches!(e, ContractEvent::DisputeOpened(d) if d.order == segment.order);
+    let refund = |e: &ContractEvent| matches!(e, ContractEvent::RefundIssued(r) if r.order == segment.order);
+    let opened = events.iter().position(opened);
+    opened.is_some_and(|opened| events[..opened].iter().any(refund))
 }
 
 proptest! {
@@ -175,6 +204,12 @@ proptest! {
         if contract.state.rental().is_some() {
             let _ = contract.ask(ContractCommand::Expire { offline: vec![] }, Time::MAX);
             prop_assert!(contract.state.rental().unwrap().ended.is_some());
+            for segment in 0..u32::try_from(contract.state.rental().unwrap().segments.len()).unwrap() {
+                let weights = Weights { renter: 2, owner: 1, moderator: 0 };
+                let decide =
+                    ContractCommand::DecideDispute { segment, weights, moderator: None, refund_held: true };
+                let _ = contract.ask(decide, Time::MAX);
+            }
             contract.ask(ContractCommand::IssuePayout, Time::MAX).unwrap();
             check_money(&contract.state, &contract.events);
         }

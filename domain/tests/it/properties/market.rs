@@ -33,6 +33,9 @@ enum Step {
     Erase { epoch: Epoch, key: u8 },
     Pay,
     Settle { which: usize, how: u8 },
+    CloseSegment { epoch: Epoch, segment: u32 },
+    Dispute { epoch: Epoch, segment: u32 },
+    Decide { epoch: Epoch, segment: u32, weights: (u32, u32, u32) },
 }
 
 fn steps() -> impl Strategy<Value = Step> {
@@ -58,6 +61,10 @@ fn steps() -> impl Strategy<Value = Step> {
         3 => (epoch(), key()).prop_map(|(epoch, key)| Step::Erase { epoch, key }),
         2 => Just(Step::Pay),
         4 => (any::<usize>(), 0u8..5).prop_map(|(which, how)| Step::Settle { which, how }),
+        2 => (epoch(), 0u32..3).prop_map(|(epoch, segment)| Step::CloseSegment { epoch, segment }),
+        1 => (epoch(), 0u32..3).prop_map(|(epoch, segment)| Step::Dispute { epoch, segment }),
+        1 => (epoch(), 0u32..3, (0u32..4, 0u32..4, 0u32..2))
+            .prop_map(|(epoch, segment, weights)| Step::Decide { epoch, segment, weights }),
     ]
 }
 
@@ -83,6 +90,9 @@ fn run(world: &mut World, step: &Step) {
         Step::Erase { epoch, key } => world.erase(epoch, key),
         Step::Pay => world.pay(),
         Step::Settle { which, how } => world.settle(which, how),
+        Step::CloseSegment { epoch, segment } => world.close_segment(epoch, segment),
+        Step::Dispute { epoch, segment } => world.dispute(epoch, segment),
+        Step::Decide { epoch, segment, weights } => world.decide(epoch, segment, weights),
     }
 }
 
@@ -120,7 +130,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 4_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_order_becomes_one_segment_or_goes_back_and_all_money_leaves_escrow(
+    fn every_order_becomes_one_segment_or_goes_back_and_the_books_balance_until_all_money_has_left(
         script in prop::collection::vec((steps(), prop_oneof![3 => 0i64..60, 1 => 0i64..1_500]), 1..120),
     ) {
         let mut world = World::new();
@@ -128,6 +138,7 @@ proptest! {
             world.now = world.now.plus(*wait);
             let lease = world.device.state.lease().map(|l| (l.granted.epoch, l.ended.is_some()));
             run(&mut world, step);
+            world.book();
             if let (Step::EndLease { epoch }, Some((current, _))) = (step, lease)
                 && *epoch != current
             {
@@ -141,6 +152,8 @@ proptest! {
         world.finish();
         world.check_orders();
         world.check_escrow_is_empty();
+        world.book();
+        world.check_books_are_closed();
     }
 
     #[test]

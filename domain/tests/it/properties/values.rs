@@ -81,8 +81,9 @@ fn terms() -> impl Strategy<Value = Terms> {
 /// Any valid policy.
 pub fn policies() -> impl Strategy<Value = Policy> {
     let by_term = terms().prop_map(|terms| Terms { keep_bps: 0, void: false, ..terms });
-    (by_term, terms(), terms(), terms(), terms(), waits(), waits()).prop_map(
-        |(term, renter, owner, operator, device_lost, payout_delay_s, quote_valid_s)| Policy {
+    let long = prop_oneof![1 => 0i64..2_000, 1 => Just(MAX_TERM_S)];
+    (by_term, terms(), terms(), terms(), terms(), waits(), waits(), long).prop_map(
+        |(
             term,
             renter,
             owner,
@@ -90,6 +91,17 @@ pub fn policies() -> impl Strategy<Value = Policy> {
             device_lost,
             payout_delay_s,
             quote_valid_s,
+            segment_payout_after_s,
+        )| Policy {
+            term,
+            renter,
+            owner,
+            operator,
+            device_lost,
+            payout_delay_s,
+            quote_valid_s,
+            segment_payout_after_s,
+            minimum_payout: None,
         },
     )
 }

@@ -4,8 +4,9 @@ use domain::{
     account::{AccountErased, AccountEvent, AccountOpened, Role, RoleGranted, RoleRevoked},
     any::AnyEvent,
     contract::{
-        ContractEvent, ExtensionLapsed, ExtensionRequested, OfferClosed, PayoutIssued, RefundIssued,
-        RentalExpired, RentalExtended, RentalStarted, RentalTerminated,
+        ContractEvent, DisputeDecided, DisputeOpened, ExtensionLapsed, ExtensionRequested, ModerationIssued,
+        OfferClosed, PayoutIssued, RefundIssued, RentalExpired, RentalExtended, RentalStarted,
+        RentalTerminated, SegmentClosed, SegmentPayoutIssued, Weights,
     },
     device::{
         DeviceEnrolled, DeviceEvent, DeviceLost, DeviceRecovered, DeviceRetired, DeviceTransferred,
@@ -20,11 +21,13 @@ use domain::{
     offer::{Hardware, Offer, Rate, Unit},
     order::{OrderAccepted, OrderEvent, OrderItem, OrderReceived, OrderRejected, RejectReason},
     policy::{EndedBy, Policy},
+    purse::{PayoutHeld, PayoutsReleased, PurseEvent},
     settlement::{
         Movement, Resolution, SettlementDue, SettlementEvent, SettlementFailed, SettlementKind,
-        SettlementQuarantined, SettlementResolved, SettlementSettled, SettlementStarted,
+        SettlementQuarantined, SettlementResolved, SettlementSettled, SettlementStarted, SettlementWithdrawn,
     },
     time::{Interval, Time},
+    treasury::{FeesSwept, TreasuryEvent},
     wire::{EraseStep, Receipt, SignedReceipt, StepResult, Tombstone, VERSION, sign},
 };
 use ed25519_dalek::SigningKey;
@@ -49,13 +52,15 @@ pub fn payload(event: &AnyEvent) -> Vec<u8> {
         AnyEvent::Settlement(e) => e.payload(),
         AnyEvent::Order(e) => e.payload(),
         AnyEvent::Gateway(e) => e.payload(),
+        AnyEvent::Purse(e) => e.payload(),
+        AnyEvent::Treasury(e) => e.payload(),
         AnyEvent::Account(e) => e.payload(),
     }
 }
 
 /// One of every kind, in its newest version.
 pub fn all() -> Vec<Written> {
-    [device(), contract(), money(), others()].into_iter().flatten().collect()
+    [device(), contract(), verdicts(), money(), others()].into_iter().flatten().collect()
 }
 
 fn device_id() -> DeviceId {
@@ -200,7 +205,7 @@ fn contract() -> Vec<Written> {
         segment,
         paid: bch("0.0012"),
         offer: offer(),
-        policy: Policy::default(),
+        policy: Policy { minimum_payout: Some(bch("0.0005")), ..Policy::default() },
     };
     let order = order("QmVooMFKDqT3yYHY8xiFWJqSnWNbTyDbqWwqMtLF6PUJpT");
     let extended = RentalExtended { device, epoch, extension, order, segment: more, paid: bch("0.0004") };
@@ -238,6 +243,50 @@ fn contract() -> Vec<Written> {
             amount: bch("0.00088112"),
             fee: bch("0.0000979"),
         }),
+    ]
+}
+
+fn verdicts() -> Vec<Written> {
+    let (device, epoch, segment, contract) = (device_id(), 1, 0, contract_id());
+    let weights = Weights { renter: 60, owner: 35, moderator: 5 };
+    vec![
+        of::<ContractEvent>(SegmentClosed { device, epoch, segment, offline: vec![outage()] }),
+        of::<ContractEvent>(SegmentPayoutIssued {
+            settlement: SettlementId::segment_payout(contract, 0),
+            segment,
+            order: first_order(),
+            owner: owner(),
+            amount: bch("0.00106499"),
+            fee: bch("0.00011833"),
+        }),
+        of::<ContractEvent>(DisputeOpened {
+            segment,
+            order: first_order(),
+            evidence: Some(Digest::of(b"the renter's screenshots")),
+        }),
+        of::<ContractEvent>(DisputeDecided { segment, order: first_order(), amount: bch("0.0012"), weights }),
+        of::<ContractEvent>(ModerationIssued {
+            settlement: SettlementId::moderation(contract, 0),
+            segment,
+            order: first_order(),
+            moderator: owner(),
+            amount: bch("0.00006"),
+        }),
+        of::<PurseEvent>(PayoutHeld {
+            payout: SettlementId::payout(contract),
+            contract,
+            order: first_order(),
+            amount: bch("0.00088112"),
+        }),
+        of::<PurseEvent>(PayoutsReleased {
+            settlement: SettlementId::release(SettlementId::payout(contract)),
+            order: first_order(),
+            owner: owner(),
+            amount: bch("0.00088112"),
+            payouts: vec![SettlementId::payout(contract)],
+        }),
+        of::<SettlementEvent>(SettlementWithdrawn { amount: bch("0.00022098") }),
+        of::<TreasuryEvent>(FeesSwept { amount: bch("0.0000979"), reference: "till 7".into() }),
     ]
 }
 

@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
-    contract::{Contract, ContractCommand, ContractEvent},
+    aggregate::Aggregate,
+    any::AnyEvent,
+    contract::{Contract, ContractCommand, ContractEvent, Verdict, Weights},
     device::{Device, DeviceCommand, LeaseGranted},
     event::Events,
     id::{ContractId, Epoch, ExtensionId, SettlementId, Subdomain},
+    journal::{Account, Books, Happened},
     key::{Digest, PublicKey},
     money::Money,
     offer::{Hardware, Offer, Rate, Unit},
@@ -30,6 +33,9 @@ pub struct World {
     pub contracts: BTreeMap<Epoch, Stream<Contract>>,
     orders: BTreeMap<u8, Stream<Order>>,
     settlements: BTreeMap<SettlementId, Stream<Settlement>>,
+    books: Books,
+    /// Events of each stream that are in the books.
+    booked: BTreeMap<String, usize>,
 }
 
 fn cents(minor: i128) -> Money {
@@ -71,6 +77,8 @@ impl World {
             contracts: BTreeMap::new(),
             orders: BTreeMap::new(),
             settlements: BTreeMap::new(),
+            books: Books::default(),
+            booked: BTreeMap::new(),
         };
         world.tell_device(DeviceCommand::Enrol { owner: OWNER, enrolment_key: Digest::of(b"key") });
         world
@@ -147,7 +155,7 @@ impl World {
         let (epoch, command) = match *item {
             OrderItem::Rental { device, term_s } => {
                 let rentable = self.device.state.rentable()?;
-                let policy = Policy { payout_delay_s: 60, ..Policy::default() };
+                let policy = Policy { payout_delay_s: 60, segment_payout_after_s: 900, ..Policy::default() };
                 let (epoch, order) = (rentable.epoch, order(n));
                 let renter = RENTER;
                 (epoch, ContractCommand::Start { device, rentable, order, renter, paid, term_s, policy })
@@ -243,6 +251,12 @@ impl World {
                     ContractEvent::PayoutIssued(e) => {
                         (e.settlement, SettlementKind::Payout, e.order, e.owner, e.amount)
                     }
+                    ContractEvent::SegmentPayoutIssued(e) => {
+                        (e.settlement, SettlementKind::Payout, e.order, e.owner, e.amount)
+                    }
+                    ContractEvent::ModerationIssued(e) => {
+                        (e.settlement, SettlementKind::Moderation, e.order, e.moderator, e.amount)
+                    }
                     _ => continue,
                 };
                 all.push((id, SettlementDue { kind, order, contract: contract_id, to, amount }));
@@ -255,6 +269,91 @@ impl World {
             }
         }
         all
+    }
+
+    pub fn close_segment(&mut self, epoch: Epoch, segment: u32) {
+        let (offline, now) = (self.device.state.outages(epoch, self.now), self.now);
+        let _ = self.contract(epoch).ask(ContractCommand::CloseSegment { segment, offline }, now);
+    }
+
+    /// Opens a dispute and holds the segment's refund back, if it was issued and has not left.
+    pub fn dispute(&mut self, epoch: Epoch, segment: u32) {
+        let now = self.now;
+        if self.contract(epoch).ask(ContractCommand::OpenDispute { segment, evidence: None }, now).is_ok() {
+            self.hold(epoch, segment);
+        }
+    }
+
+    /// Whether the segment's refund is held back now.
+    fn hold(&mut self, epoch: Epoch, segment: u32) -> bool {
+        // What was decided must be due before it can be withdrawn.
+        self.pay();
+        let id = SettlementId::refund(ContractId::of(DEVICE, epoch), segment as usize);
+        let Some(refund) = self.settlements.get_mut(&id) else { return false };
+        let _ = refund.ask(SettlementCommand::Withdraw, self.now);
+        *refund.state.status() == Status::Withdrawn
+    }
+
+    pub fn decide(&mut self, epoch: Epoch, segment: u32, weights: (u32, u32, u32)) {
+        let disputed = |s: &domain::contract::Segment| matches!(s.verdict, Verdict::Disputed { .. });
+        let known = self.contracts.get(&epoch).and_then(|c| c.state.rental());
+        if !known.and_then(|r| r.segments.get(segment as usize)).is_some_and(disputed) {
+            return;
+        }
+        let (refund_held, now) = (self.hold(epoch, segment), self.now);
+        let weights = Weights { renter: weights.0, owner: weights.1, moderator: weights.2 };
+        let (moderator, contract) = (Some(OWNER), self.contract(epoch));
+        let _ =
+            contract.ask(ContractCommand::DecideDispute { segment, weights, moderator, refund_held }, now);
+    }
+
+    /// Books what has happened since the last time; nothing may ever be wrong with the books.
+    pub fn book(&mut self) {
+        fn news<A: Aggregate>(
+            booked: &mut BTreeMap<String, usize>,
+            id: &A::Id,
+            key: Option<Uuid>,
+            stream: &Stream<A>,
+            wrap: fn(A::Event) -> AnyEvent,
+            now: Time,
+            post: &mut impl FnMut(Happened<'_>),
+        ) {
+            let name = A::stream(id);
+            let done = booked.entry(name.to_string()).or_default();
+            for event in &stream.events[*done..] {
+                let at = A::effective_at(event).unwrap_or(now);
+                post(Happened { stream: &name, id: key, event: &wrap(event.clone()), at });
+            }
+            *done = stream.events.len();
+        }
+        let (books, booked, now) = (&mut self.books, &mut self.booked, self.now);
+        let mut post = |happened: Happened<'_>| {
+            let (_, faults) = books.post(&happened);
+            assert!(faults.is_empty(), "{:?}: {faults:?}", happened.event);
+            assert_eq!(books.escrow_gap("USD".parse().unwrap()), 0, "{:?}", happened.event);
+        };
+        for (n, stream) in &self.orders {
+            news::<Order>(booked, &order(*n), None, stream, AnyEvent::Order, now, &mut post);
+        }
+        news::<Device>(booked, &DEVICE, Some(DEVICE.0), &self.device, AnyEvent::Device, now, &mut post);
+        for (epoch, stream) in &self.contracts {
+            let id = ContractId::of(DEVICE, *epoch);
+            news::<Contract>(booked, &id, Some(id.0), stream, AnyEvent::Contract, now, &mut post);
+        }
+        for (id, stream) in &self.settlements {
+            news::<Settlement>(booked, id, Some(id.0), stream, AnyEvent::Settlement, now, &mut post);
+        }
+    }
+
+    /// In the end only the operator's fees are left, and cash for them.
+    pub fn check_books_are_closed(&self) {
+        assert_eq!(self.books.open().count(), 0);
+        for (account, _, _) in self.books.balances() {
+            assert!(
+                matches!(account, Account::FeeIncome(_) | Account::EscrowCash(_)),
+                "{account} is not empty"
+            );
+        }
     }
 
     pub fn settle(&mut self, which: usize, how: u8) {
@@ -282,6 +381,9 @@ impl World {
         self.now = self.now.plus(1_000_000);
         for epoch in 1..5 {
             self.end(EndedBy::Term, epoch);
+            for segment in 0..8 {
+                self.decide(epoch, segment, (1, 1, 1));
+            }
         }
         self.now = self.now.plus(61);
         self.pay();
@@ -317,13 +419,16 @@ impl World {
         let received: i128 = self.orders.values().map(|s| s.state.received().unwrap().paid.minor()).sum();
         let fee = |e: &ContractEvent| match e {
             ContractEvent::PayoutIssued(e) => e.fee.minor(),
+            ContractEvent::SegmentPayoutIssued(e) => e.fee.minor(),
             _ => 0,
         };
         let fees: i128 = self.contracts.values().flat_map(|c| &c.events).map(fee).sum();
         let mut moved = 0;
         for settlement in self.settlements.values() {
-            let Status::Settled(movement) = settlement.state.status() else {
-                panic!("a settlement is left {:?}", settlement.state.status())
+            let movement = match settlement.state.status() {
+                Status::Settled(movement) => movement,
+                Status::Withdrawn => continue,
+                other => panic!("a settlement is left {other:?}"),
             };
             moved += movement.moved.minor();
             let settled = |e: &&SettlementEvent| matches!(e, SettlementEvent::SettlementSettled(_));
