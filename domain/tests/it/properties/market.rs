@@ -40,7 +40,8 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Step> {
     let n = || 0u8..8;
-    let epoch = || 1u32..4;
+    let epoch = || prop_oneof![3 => Just(1u32), 1 => 1u32..4];
+    let segment = || prop_oneof![2 => Just(0u32), 1 => 0u32..3];
     let key = || prop_oneof![9 => Just(1u8), 1 => Just(2u8)];
     let exact = || prop::bool::weighted(0.9);
     prop_oneof![
@@ -61,9 +62,9 @@ fn steps() -> impl Strategy<Value = Step> {
         3 => (epoch(), key()).prop_map(|(epoch, key)| Step::Erase { epoch, key }),
         2 => Just(Step::Pay),
         4 => (any::<usize>(), 0u8..5).prop_map(|(which, how)| Step::Settle { which, how }),
-        2 => (epoch(), 0u32..3).prop_map(|(epoch, segment)| Step::CloseSegment { epoch, segment }),
-        1 => (epoch(), 0u32..3).prop_map(|(epoch, segment)| Step::Dispute { epoch, segment }),
-        1 => (epoch(), 0u32..3, (0u32..4, 0u32..4, 0u32..2))
+        2 => (epoch(), segment()).prop_map(|(epoch, segment)| Step::CloseSegment { epoch, segment }),
+        2 => (epoch(), segment()).prop_map(|(epoch, segment)| Step::Dispute { epoch, segment }),
+        2 => (epoch(), segment(), (0u32..4, 0u32..4, 0u32..2))
             .prop_map(|(epoch, segment, weights)| Step::Decide { epoch, segment, weights }),
     ]
 }
@@ -172,6 +173,82 @@ proptest! {
             }
         }
     }
+}
+
+/// Runs a script, ten seconds between two steps, with the books open; then lets everything come to its end.
+fn play(script: &[Step]) -> World {
+    let mut world = World::new();
+    for step in script {
+        world.now = world.now.plus(10);
+        run(&mut world, step);
+        world.book();
+    }
+    world.finish();
+    world.book();
+    world.check_orders();
+    world.check_escrow_is_empty();
+    world.check_books_are_closed();
+    world
+}
+
+/// Somebody rents for 300 s.
+fn rented() -> Vec<Step> {
+    vec![
+        Step::Register { key: 1 },
+        Step::Publish { price: 2 },
+        Step::Order { n: 0, term_s: 300, exact: true },
+        Step::Honour { n: 0, crash: false },
+    ]
+}
+
+#[test]
+fn a_dispute_takes_in_the_refund_that_is_due_but_not_one_that_is_on_its_way() {
+    let end = Step::End { by: EndedBy::Renter, epoch: 1 };
+    let (dispute, decide) =
+        (Step::Dispute { epoch: 1, segment: 0 }, Step::Decide { epoch: 1, segment: 0, weights: (1, 1, 1) });
+    let start = Step::Settle { which: 0, how: 0 };
+    let amount = |before: &[Step]| {
+        let script: Vec<_> = rented().into_iter().chain(before.iter().cloned()).collect();
+        let world = play(&script);
+        let decided = world.contracts[&1].events.iter().find_map(|e| match e {
+            ContractEvent::DisputeDecided(e) => Some(e.amount.minor()),
+            _ => None,
+        });
+        (decided.unwrap(), world.kinds().contains("SettlementWithdrawn"))
+    };
+    // 600 cents were paid for 300 s; 10 s were served when the renter left.
+    assert_eq!(amount(&[dispute.clone(), end.clone(), decide.clone()]), (600, false));
+    assert_eq!(amount(&[end.clone(), dispute.clone(), decide.clone()]), (600, true));
+    assert_eq!(
+        amount(&[end.clone(), Step::Pay, start.clone(), dispute.clone(), decide.clone()]),
+        (20, false)
+    );
+    let failed = Step::Settle { which: 0, how: 2 };
+    assert_eq!(amount(&[end, Step::Pay, start, dispute, failed, decide]), (600, true));
+}
+
+#[test]
+fn a_long_rental_is_paid_out_by_segments_and_the_rest_at_its_end() {
+    let mut script = rented();
+    for ext in 0..2 {
+        script.push(Step::Request { ext, term_s: 500 });
+        script.push(Step::OrderExtension { n: 2 + ext, epoch: 1, ext, exact: true });
+        script.push(Step::Honour { n: 2 + ext, crash: false });
+    }
+    script.extend([Step::Lost { ago: 5 }, Step::Seen]);
+    script.extend(std::iter::repeat_n(Step::Pay, 40));
+    script.push(Step::CloseSegment { epoch: 1, segment: 0 });
+    script.push(Step::End { by: EndedBy::Owner, epoch: 1 });
+    let world = play(&script);
+    let issued = |e: &ContractEvent| match e {
+        ContractEvent::SegmentPayoutIssued(e) => Some((e.amount.minor(), e.fee.minor())),
+        ContractEvent::PayoutIssued(e) => Some((e.amount.minor(), e.fee.minor())),
+        _ => None,
+    };
+    let issued: Vec<_> = world.contracts[&1].events.iter().filter_map(issued).collect();
+    assert_eq!(issued.len(), 2);
+    // 300 s less the 15 s offline, at two cents a second.
+    assert_eq!(issued[0].0 + issued[0].1, 570);
 }
 
 #[test]

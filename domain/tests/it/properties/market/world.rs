@@ -291,7 +291,10 @@ impl World {
         let id = SettlementId::refund(ContractId::of(DEVICE, epoch), segment as usize);
         let Some(refund) = self.settlements.get_mut(&id) else { return false };
         let _ = refund.ask(SettlementCommand::Withdraw, self.now);
-        *refund.state.status() == Status::Withdrawn
+        let held = *refund.state.status() == Status::Withdrawn;
+        // The next event of this step may build on it.
+        self.book();
+        held
     }
 
     pub fn decide(&mut self, epoch: Epoch, segment: u32, weights: (u32, u32, u32)) {
