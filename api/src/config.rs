@@ -7,7 +7,12 @@ use std::{collections::BTreeMap, path::Path, str::FromStr};
 
 use anyhow::{Context, bail, ensure};
 use cron::Schedule;
-use domain::{id::GatewayName, policy::Policy, time::Seconds};
+use domain::{
+    id::GatewayName,
+    money::{Asset, Money},
+    policy::Policy,
+    time::Seconds,
+};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -27,6 +32,8 @@ pub struct Config {
     pub idempotency_s: Seconds,
     /// The rules for contracts that start from now on.
     pub policy: Policy,
+    /// How money leaves escrow.
+    pub payouts: Payouts,
     /// When jobs run.
     pub jobs: Jobs,
 }
@@ -59,6 +66,28 @@ pub struct Devices {
     pub next_poll_s: u32,
 }
 
+/// How money leaves escrow.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Payouts {
+    /// Seconds after which a settlement that was started and not reported on is quarantined.
+    pub stalled_after_s: Seconds,
+    /// The smallest payout that is sent, by asset; what is less waits until together it is enough.
+    pub minimum: BTreeMap<Asset, String>,
+}
+
+impl Payouts {
+    /// The smallest payout in an asset; `None` when any is sent.
+    ///
+    /// # Errors
+    /// When it is no amount of the asset.
+    pub fn minimum(&self, asset: Asset) -> anyhow::Result<Option<Money>> {
+        let Some(text) = self.minimum.get(&asset) else { return Ok(None) };
+        let minimum = Money::parse(text, asset).with_context(|| format!("payouts.minimum.{asset}"))?;
+        Ok(Some(minimum).filter(|minimum| !minimum.is_zero()))
+    }
+}
+
 /// When jobs run: cron expressions with seconds, in UTC.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -73,6 +102,10 @@ pub struct Jobs {
     pub lost_grace: String,
     /// Payouts whose delay is over.
     pub payout: String,
+    /// Served segments of long rentals.
+    pub segment_payout: String,
+    /// Settlements that were started and not reported on.
+    pub stalled: String,
     /// Ports leased to devices that never registered.
     pub port_reclaim: String,
     /// Answers and codes past their keeping.
@@ -97,6 +130,7 @@ impl Default for Config {
             extension_valid_s: 3_600,
             idempotency_s: 86_400,
             policy: Policy::default(),
+            payouts: Payouts::default(),
             jobs: Jobs::default(),
         }
     }
@@ -106,6 +140,13 @@ impl Default for Gateway {
     fn default() -> Self {
         let name = GatewayName::new("local").unwrap_or_else(|_| unreachable!("the name is in the alphabet"));
         Self { name, host: "localhost".into(), first_port: 20_000, last_port: 29_999 }
+    }
+}
+
+impl Default for Payouts {
+    fn default() -> Self {
+        let minimum = Asset::ALL.iter().map(|asset| (*asset, "0".to_string()));
+        Self { stalled_after_s: 86_400, minimum: minimum.collect() }
     }
 }
 
@@ -124,6 +165,8 @@ impl Default for Jobs {
             lost: "*/15 * * * * *".into(),
             lost_grace: often(),
             payout: often(),
+            segment_payout: "0 * * * * *".into(),
+            stalled: "30 * * * * *".into(),
             port_reclaim: "0 * * * * *".into(),
             retention: "0 */10 * * * *".into(),
         }
@@ -258,6 +301,7 @@ fn check(config: &Config) -> anyhow::Result<()> {
         ("devices.valid_for_s", devices.valid_for_s),
         ("extension_valid_s", config.extension_valid_s),
         ("idempotency_s", config.idempotency_s),
+        ("payouts.stalled_after_s", config.payouts.stalled_after_s),
     ];
     for (name, value) in seconds {
         ensure!((1..=domain::offer::MAX_TERM_S).contains(&value), "{name} must be 1 second to 10 years");
@@ -271,6 +315,9 @@ fn check(config: &Config) -> anyhow::Result<()> {
         config.policy.is_valid(),
         "policy: seconds from 0, shares from 0 to 10000 basis points, no forfeiture at the term"
     );
+    for asset in Asset::ALL {
+        config.payouts.minimum(*asset)?;
+    }
     for (name, expression) in config.jobs.all() {
         if let Err(e) = Schedule::from_str(expression) {
             bail!("jobs.{name} is not a cron expression with seconds, like \"*/5 * * * * *\": {e}");
@@ -282,13 +329,15 @@ fn check(config: &Config) -> anyhow::Result<()> {
 impl Jobs {
     /// Every job's name and expression.
     #[must_use]
-    pub fn all(&self) -> [(&'static str, &str); 7] {
+    pub fn all(&self) -> [(&'static str, &str); 9] {
         [
             ("expiry", &self.expiry),
             ("extension_lapse", &self.extension_lapse),
             ("lost", &self.lost),
             ("lost_grace", &self.lost_grace),
             ("payout", &self.payout),
+            ("segment_payout", &self.segment_payout),
+            ("stalled", &self.stalled),
             ("port_reclaim", &self.port_reclaim),
             ("retention", &self.retention),
         ]
@@ -324,6 +373,7 @@ mod tests {
         assert!(fails(&[("BERTH_DEVICES_GRACE_S", "soon")]).contains("devices.grace_s"));
         assert!(fails(&[("BERTH_JOBS_EXPIRY", "* * * * *")]).contains("jobs.expiry"));
         assert!(fails(&[("BERTH_POLICY_TERM_FEE_BPS", "10001")]).contains("policy"));
+        assert!(fails(&[("BERTH_PAYOUTS_MINIMUM_USD", "0.001")]).contains("payouts.minimum.USD"));
         assert!(fails(&[("BERTH_GATEWAY_FIRST_PORT", "70000")]).contains("configuration"));
     }
 }

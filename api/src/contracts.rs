@@ -5,7 +5,7 @@
 //! records them; a quote and the end that follows it use the same code.
 
 use domain::{
-    contract::{Contract, ContractCommand, ContractRefusal, Ended, Rental},
+    contract::{Contract, ContractCommand, ContractRefusal, Ended, Rental, Segment, Verdict},
     device::Device,
     id::{ContractId, DeviceId, Epoch, ExtensionId, OrderKey, Subdomain},
     money::{Asset, Money},
@@ -98,14 +98,20 @@ pub async fn quote(app: &App, contract: ContractId, by: EndedBy) -> Result<Quote
     let splits = rental.splits(&ended);
     let asset = rental.started.paid.asset();
     let sum = |part: fn(&Split) -> i128| money(splits.iter().map(part).sum(), asset);
+    // What was decided before goes back, or stays, whatever the end is.
+    let back = |(segment, split): (&Segment, &Split)| match segment.verdict {
+        Verdict::Pending => split.refund,
+        _ => 0,
+    };
     let refunds = rental.segments.iter().zip(&splits).zip(0..).map(|((segment, split), i)| {
-        Ok(QuotedRefund { segment: i, order: segment.order.clone(), amount: money(split.refund, asset)? })
+        let amount = money(back((segment, split)), asset)?;
+        Ok(QuotedRefund { segment: i, order: segment.order.clone(), amount })
     });
     Ok(Quote {
         at,
         stands_until: at.plus(rental.started.policy.quote_valid_s),
         refunds: refunds.collect::<Result<_, Problem>>()?,
-        total: sum(|s| s.refund)?,
+        total: money(rental.segments.iter().zip(&splits).map(back).sum(), asset)?,
         owner: sum(|s| s.owner)?,
         fee: sum(|s| s.fee)?,
     })

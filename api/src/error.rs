@@ -7,7 +7,8 @@ use axum::{
 };
 use domain::{
     account::AccountRefusal, contract::ContractRefusal, device::DeviceRefusal, event::Revision,
-    gateway::GatewayRefusal, order::OrderRefusal, order::RejectReason, settlement::SettlementRefusal,
+    gateway::GatewayRefusal, order::OrderRefusal, order::RejectReason, purse::PurseRefusal,
+    settlement::SettlementRefusal, treasury::TreasuryRefusal,
 };
 use projections::{
     log::{AppendError, LogError},
@@ -319,9 +320,41 @@ impl From<ContractRefusal> for Problem {
             }
             ContractRefusal::QuoteExpired => (CONFLICT, "quote-expired", "ask for a new refund quote"),
             ContractRefusal::PayoutNotDue { .. } => (CONFLICT, "payout-not-due", again),
+            ContractRefusal::SegmentUnknown(_) => return Self::not_found("segment"),
+            ContractRefusal::SegmentDecided(_) => (CONFLICT, "segment-decided", again),
+            ContractRefusal::NotServedYet { .. } => (CONFLICT, "segment-not-served", again),
+            ContractRefusal::PaidAtEnd => (CONFLICT, "paid-at-end", again),
+            ContractRefusal::Disputed(_) => (CONFLICT, "disputed", "let the dispute be decided first"),
+            ContractRefusal::NotDisputed(_) => (CONFLICT, "not-disputed", "open a dispute first"),
+            ContractRefusal::NothingToDispute(_) => (CONFLICT, "nothing-to-dispute", again),
+            ContractRefusal::WeightsInvalid => (
+                INVALID,
+                "invalid-weights",
+                "give at least one party a weight above 0, and name the moderator if it has one",
+            ),
             ContractRefusal::TooManySegments => {
                 (CONFLICT, "too-many-segments", "rent the device again when it is over")
             }
+        };
+        Self::new(status, kind, refusal.to_string(), action)
+    }
+}
+
+impl From<PurseRefusal> for Problem {
+    fn from(refusal: PurseRefusal) -> Self {
+        Self::internal(&refusal)
+    }
+}
+
+impl From<TreasuryRefusal> for Problem {
+    fn from(refusal: TreasuryRefusal) -> Self {
+        let (status, kind, action) = match &refusal {
+            TreasuryRefusal::NotEarned { .. } => (CONFLICT, "not-earned", "take out what is left at most"),
+            TreasuryRefusal::Nothing => (INVALID, "nothing-paid", "send the amount that was taken out"),
+            TreasuryRefusal::Different(_) => {
+                (CONFLICT, "sweep-differs", "a reference stands for one sweep: use another for another")
+            }
+            TreasuryRefusal::Reference => (INVALID, "invalid-request", "correct the reference"),
         };
         Self::new(status, kind, refusal.to_string(), action)
     }

@@ -24,13 +24,13 @@ use projections::views::{
     MAX_LIMIT, Page, ViewError,
     contracts::{ContractRow, ContractScope, ContractStatus},
     devices::DeviceRow,
+    purses::PurseRow,
     settlements::{SettlementFilter, SettlementRow, SettlementStatus},
 };
 use tokio::{
     sync::Mutex,
     time::{Instant, timeout_at},
 };
-use uuid::Uuid;
 
 use crate::{
     app::App,
@@ -156,15 +156,21 @@ async fn refuse_in_use(app: &App, account: AccountId) -> Result<(), Problem> {
     }
 
     let wanted = SettlementFilter { recipient: Some(account), ..SettlementFilter::default() };
-    let on_its_way =
-        |row: SettlementRow| (row.status != SettlementStatus::Settled).then_some(row.settlement.0);
+    let on_its_way = |row: SettlementRow| {
+        let over = matches!(row.status, SettlementStatus::Settled | SettlementStatus::Withdrawn);
+        (!over).then_some(row.settlement.0)
+    };
     let settlements =
         open(|page| app.views.settlements(wanted.clone(), page), |row| row.position, on_its_way).await?;
+
+    let held = |row: PurseRow| Some(row.purse.to_string());
+    let purses = open(|page| app.views.purses(Some(account), page), |row| row.position, held).await?;
 
     let found = [
         ("devices", "devices in service", devices),
         ("contracts", "rentals that run or wait for their payout", contracts.into_iter().collect()),
         ("settlements", "refunds or payouts that have not arrived", settlements),
+        ("purses", "payouts that wait to be worth sending", purses),
     ];
     let found: Vec<_> = found.into_iter().filter(|(_, _, ids)| !ids.is_empty()).collect();
     if found.is_empty() {
@@ -172,8 +178,8 @@ async fn refuse_in_use(app: &App, account: AccountId) -> Result<(), Problem> {
     }
     let said: Vec<_> = found.iter().map(|(_, what, ids)| format!("{what}: {}", ids.len())).collect();
     let detail = format!("the account is still needed; {}", said.join(", "));
-    let action = "retire or transfer the devices, let the rentals end and their payouts fall due, settle what is on its \
-                  way, then erase the account";
+    let action = "retire or transfer the devices, let the rentals end and their payouts fall due, release the \
+                  purses, settle what is on its way, then erase the account";
     let problem = Problem::new(StatusCode::CONFLICT, "account-in-use", detail, action);
     Err(found.into_iter().fold(problem, |problem, (name, _, mut ids)| {
         ids.truncate(MAX_NAMED);
@@ -181,17 +187,17 @@ async fn refuse_in_use(app: &App, account: AccountId) -> Result<(), Problem> {
     }))
 }
 
-/// Walks a list to its end and keeps what is open.
-async fn open<R, F: Future<Output = Result<Vec<R>, ViewError>>>(
+/// Walks a list to its end and keeps the names of what is open.
+async fn open<R, I: ToString, F: Future<Output = Result<Vec<R>, ViewError>>>(
     ask: impl Fn(Page) -> F,
     position: impl Fn(&R) -> Position,
-    id: impl Fn(R) -> Option<Uuid>,
-) -> Result<Vec<Uuid>, ViewError> {
+    id: impl Fn(R) -> Option<I>,
+) -> Result<Vec<String>, ViewError> {
     let (mut found, mut page) = (Vec::new(), Page::oldest(MAX_LIMIT));
     loop {
         let rows = ask(page).await?;
         let Some(last) = rows.last() else { return Ok(found) };
         page.after = Some(position(last));
-        found.extend(rows.into_iter().filter_map(&id));
+        found.extend(rows.into_iter().filter_map(&id).map(|id| id.to_string()));
     }
 }

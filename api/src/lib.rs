@@ -12,6 +12,7 @@ pub mod contracts;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod devices;
+pub mod disputes;
 pub mod error;
 pub mod execute;
 pub mod feed;
@@ -20,6 +21,7 @@ pub mod keys;
 pub mod leaving;
 pub mod listen;
 pub mod orders;
+pub mod payouts;
 pub mod scheduler;
 pub mod server;
 pub mod steward;

@@ -19,6 +19,7 @@ use domain::{
     id::{AccountId, ContractId, DeviceId, OrderKey},
     money::Money,
     order::{Fate, Order, OrderCommand, OrderItem, OrderReceived, RejectReason},
+    policy::Policy,
     time::Seconds,
 };
 
@@ -146,7 +147,8 @@ async fn start(
     };
     let contract = ContractId::of(device, rentable.epoch);
     let (order, renter, paid) = (received.order.clone(), received.renter, received.paid);
-    let policy = app.config.policy.clone();
+    let minimum_payout = app.config.payouts.minimum(paid.asset()).ok().flatten();
+    let policy = Policy { minimum_payout, ..app.config.policy.clone() };
     run(app, contract, ContractCommand::Start { device, rentable, order, renter, paid, term_s, policy }, by)
         .await
 }

@@ -18,9 +18,11 @@ mod engine;
 mod error;
 pub mod file;
 mod folder;
+pub mod journal;
 pub mod market;
 pub mod orders;
 pub mod port_leases;
+pub mod purses;
 mod read;
 pub mod settlements;
 pub mod timeline;
@@ -111,10 +113,19 @@ pub fn all(build: bool) -> Vec<Box<dyn Folder>> {
         folder::of::<contracts::Contracts>(build),
         folder::of::<orders::Orders>(build),
         folder::of::<settlements::Settlements>(build),
+        folder::of::<purses::Purses>(build),
         folder::of::<due::Due>(build),
         folder::of::<device_feed::DeviceFeed>(build),
+        journal::Journal::folder(build),
         folder::of::<timeline::Timeline>(build),
     ]
+}
+
+/// The tables of all views, each with its view.
+pub fn tables() -> Vec<(&'static str, &'static str)> {
+    let of =
+        |view: &Box<dyn Folder>| view.tables().iter().map(|table| (view.name(), *table)).collect::<Vec<_>>();
+    all(false).iter().flat_map(of).collect()
 }
 
 /// The names of all views.

@@ -24,7 +24,7 @@ use crate::{app::App, error::Problem};
 pub struct Settlement {
     /// The settlement.
     settlement: Uuid,
-    /// Refund or payout.
+    /// Refund, payout, or what a moderator gets.
     #[schema(value_type = schema::SettlementKind)]
     kind: SettlementKind,
     /// How far it is.
@@ -108,6 +108,7 @@ pub enum Status {
     Settled,
     Failed,
     Quarantined,
+    Withdrawn,
 }
 
 impl From<Status> for SettlementStatus {
@@ -118,6 +119,7 @@ impl From<Status> for SettlementStatus {
             Status::Settled => Self::Settled,
             Status::Failed => Self::Failed,
             Status::Quarantined => Self::Quarantined,
+            Status::Withdrawn => Self::Withdrawn,
         }
     }
 }
@@ -206,7 +208,7 @@ pub async fn show(
         let person = app.private.person(recipient).await?;
         shown.address = person.and_then(|person| match kind {
             SettlementKind::Refund => person.refund_address,
-            SettlementKind::Payout => person.payout_address,
+            SettlementKind::Payout | SettlementKind::Moderation => person.payout_address,
         });
     }
     Ok(Answer::ok(shown).at(revision).wrote(position))

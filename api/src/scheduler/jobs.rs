@@ -15,6 +15,7 @@ use projections::{
     views::due::{DueKind, DueSubject},
 };
 
+use super::money;
 use crate::{
     app::App,
     contracts,
@@ -23,7 +24,7 @@ use crate::{
 };
 
 /// Due rows read at once.
-const PAGE: usize = 500;
+pub(super) const PAGE: usize = 500;
 
 /// Something that is done because time has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,10 @@ pub enum Job {
     LostGrace,
     /// Payouts whose delay is over.
     Payout,
+    /// Served segments of long rentals.
+    SegmentPayout,
+    /// Settlements that were started and not reported on.
+    Stalled,
     /// Ports leased to devices that never registered.
     PortReclaim,
     /// Kept answers past their keeping.
@@ -46,12 +51,14 @@ pub enum Job {
 
 impl Job {
     /// All jobs, in the order in which one run may cause work for the next.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::ExtensionLapse,
         Self::Expiry,
         Self::Lost,
         Self::LostGrace,
+        Self::SegmentPayout,
         Self::Payout,
+        Self::Stalled,
         Self::PortReclaim,
         Self::Retention,
     ];
@@ -65,6 +72,8 @@ impl Job {
             Self::Lost => "lost",
             Self::LostGrace => "lost_grace",
             Self::Payout => "payout",
+            Self::SegmentPayout => "segment_payout",
+            Self::Stalled => "stalled",
             Self::PortReclaim => "port_reclaim",
             Self::Retention => "retention",
         }
@@ -82,6 +91,8 @@ impl Job {
             Self::Payout => run_due(app, DueKind::Payout).await,
             Self::PortReclaim => run_due(app, DueKind::PortReclaim).await,
             Self::Lost => report_lost(app).await,
+            Self::SegmentPayout => money::close_segments(app).await,
+            Self::Stalled => money::quarantine_stalled(app).await,
             Self::Retention => {
                 let before = app.clock.time().plus(-app.config.idempotency_s);
                 Ok(app.private.forget_idempotent(before).await?)

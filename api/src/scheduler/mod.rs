@@ -10,6 +10,7 @@
 //! and is put on the operator's list; it does not stop the rows after it.
 
 mod jobs;
+mod money;
 
 use std::str::FromStr;
 

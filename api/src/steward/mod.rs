@@ -3,13 +3,16 @@
 //! | event | command |
 //! |---|---|
 //! | `OrderReceived` | start or extend the contract, then accept or reject the order |
-//! | `OrderRejected`, `RefundIssued`, `PayoutIssued` | the settlement is due |
+//! | `OrderRejected`, `RefundIssued`, `ModerationIssued`, `PayoutsReleased` | the settlement is due |
+//! | `PayoutIssued`, `SegmentPayoutIssued` | the settlement is due, or the payout waits in the owner's purse |
+//! | `DisputeOpened` | the segment's refund is held back, if it is not on its way |
 //! | `RentalExpired`, `RentalTerminated`, `OfferClosed` | the device's lease ends |
 //! | `LeaseGranted` | if its port was reclaimed meanwhile, the lease's offer is closed |
 //! | `LeaseEnded` | the gateway's port is released |
 //! | `DeviceRetired` | the lease's offer is closed |
 //! | `EpochErased` | the lease's login is destroyed |
-//! | `SettlementSettled`, `SettlementResolved` | a human is called when another amount moved than was due |
+//! | `SettlementSettled`, `SettlementResolved` | when less moved than was due, the rest is due; a human is called |
+//! | `SettlementQuarantined` | a human is called |
 //!
 //! # Shape
 //! One reader with a checkpoint in the private store. Every reaction is an ordinary command.

@@ -7,19 +7,20 @@ use domain::{
     device::{Device, DeviceCommand, DeviceEvent, LeaseEnd},
     event::{Recorded, SystemPart},
     gateway::{Gateway, GatewayCommand},
-    id::{ContractId, DeviceId, Epoch, SettlementId},
+    id::{AccountId, ContractId, DeviceId, Epoch, OrderKey, SettlementId},
     money::Money,
     order::OrderEvent,
     policy::EndedBy,
+    purse::{Purse, PurseEvent},
     settlement::{Resolution, Settlement, SettlementCommand, SettlementDue, SettlementEvent, SettlementKind},
 };
 use projections::private::Attention;
 
 use crate::{
     app::App,
-    contracts,
+    contracts, disputes,
     execute::{By, ExecuteError},
-    orders,
+    orders, payouts,
 };
 
 /// Issues what follows from one event.
@@ -41,8 +42,30 @@ pub(super) async fn react(app: &App, recorded: &Recorded) -> anyhow::Result<()> 
             let due = SettlementDue { kind, order: e.order, contract, to: e.renter, amount: e.amount };
             settlement_due(app, recorded, e.settlement, due, &by).await
         }
-        AnyEvent::Contract(ContractEvent::PayoutIssued(e)) if !e.amount.is_zero() => {
-            let (kind, contract) = (SettlementKind::Payout, recorded.stream.key().parse().ok());
+        AnyEvent::Contract(ContractEvent::PayoutIssued(e)) => {
+            let paid = Payout { settlement: e.settlement, order: e.order, owner: e.owner, amount: e.amount };
+            pay_out(app, recorded, paid, &by).await
+        }
+        AnyEvent::Contract(ContractEvent::SegmentPayoutIssued(e)) => {
+            let paid = Payout { settlement: e.settlement, order: e.order, owner: e.owner, amount: e.amount };
+            pay_out(app, recorded, paid, &by).await
+        }
+        AnyEvent::Contract(ContractEvent::ModerationIssued(e)) => {
+            let (kind, contract) = (SettlementKind::Moderation, recorded.stream.key().parse().ok());
+            let due = SettlementDue { kind, order: e.order, contract, to: e.moderator, amount: e.amount };
+            settlement_due(app, recorded, e.settlement, due, &by).await
+        }
+        AnyEvent::Contract(ContractEvent::DisputeOpened(e)) => {
+            let contract = recorded.stream.key().parse()?;
+            let refund = SettlementId::refund(contract, usize::try_from(e.segment)?);
+            // A dispute from before the end has no refund to hold.
+            if app.executor.load::<Settlement>(&refund).await?.state.due().is_some() {
+                disputes::hold(app, refund, &by).await?;
+            }
+            Ok(())
+        }
+        AnyEvent::Purse(PurseEvent::PayoutsReleased(e)) => {
+            let (kind, contract) = (SettlementKind::Payout, None);
             let due = SettlementDue { kind, order: e.order, contract, to: e.owner, amount: e.amount };
             settlement_due(app, recorded, e.settlement, due, &by).await
         }
@@ -90,21 +113,56 @@ pub(super) async fn react(app: &App, recorded: &Recorded) -> anyhow::Result<()> 
             }
         }
         AnyEvent::Settlement(SettlementEvent::SettlementSettled(e)) => {
-            moved(app, recorded, e.movement.moved).await
+            moved(app, recorded, e.movement.moved, &by).await
         }
         AnyEvent::Settlement(SettlementEvent::SettlementResolved(e)) => match e.resolution {
-            Resolution::Moved { movement } => moved(app, recorded, movement.moved).await,
+            Resolution::Moved { movement } => moved(app, recorded, movement.moved, &by).await,
             Resolution::NotMoved => Ok(()),
         },
+        AnyEvent::Settlement(SettlementEvent::SettlementQuarantined(e)) => {
+            let (subject, since) = (recorded.stream.to_string(), app.clock.time());
+            let (what, detail) = ("settlement quarantined".into(), e.reason);
+            Ok(app.private.call_attention(&Attention { subject, what, detail, since }).await?)
+        }
         _ => Ok(()),
     }
 }
 
-/// What really moved is recorded as reported; when it is not what was due, a human must look at it.
-async fn moved(app: &App, recorded: &Recorded, moved: Money) -> anyhow::Result<()> {
-    let id = recorded.stream.key().parse()?;
+/// What an owner is to be paid.
+struct Payout {
+    settlement: SettlementId,
+    order: OrderKey,
+    owner: AccountId,
+    amount: Money,
+}
+
+/// Makes a payout due, or lets it wait: the contract pinned which, so a repetition decides the same.
+async fn pay_out(app: &App, recorded: &Recorded, payout: Payout, by: &By) -> anyhow::Result<()> {
+    let Payout { settlement, order, owner, amount } = payout;
+    if amount.is_zero() {
+        return Ok(());
+    }
+    let contract = recorded.stream.key().parse()?;
+    if let Some(minimum) = payouts::minimum(app, contract).await? {
+        let (purse, hold) = payouts::held(contract, settlement, order, owner, amount, minimum);
+        return carry_out::<Purse>(app, recorded, &purse, hold, by).await;
+    }
+    let (kind, contract) = (SettlementKind::Payout, Some(contract));
+    let due = SettlementDue { kind, order, contract, to: owner, amount };
+    settlement_due(app, recorded, settlement, due, by).await
+}
+
+/// What really moved is recorded as reported. Of less than was due the rest is due; either way a human must look at it.
+async fn moved(app: &App, recorded: &Recorded, moved: Money, by: &By) -> anyhow::Result<()> {
+    let id: SettlementId = recorded.stream.key().parse()?;
     let state = app.executor.load::<Settlement>(&id).await?.state;
-    let Some(due) = state.due().map(|due| due.amount).filter(|due| *due != moved) else { return Ok(()) };
+    let Some(all) = state.due().filter(|due| due.amount != moved).cloned() else { return Ok(()) };
+    let due = all.amount;
+    if moved.minor() < due.minor() {
+        let amount = Money::from_minor(due.minor() - moved.minor(), due.asset())?;
+        let rest = SettlementDue { amount, ..all };
+        settlement_due(app, recorded, SettlementId::rest_of(id), rest, by).await?;
+    }
     tracing::warn!(stream = %recorded.stream, %due, %moved, "another amount moved than was due");
     let (subject, what, since) =
         (recorded.stream.to_string(), "another amount moved".into(), app.clock.time());

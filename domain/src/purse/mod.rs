@@ -25,7 +25,7 @@ use crate::{
 pub const MAX_HELD: usize = 500;
 
 /// Whose purse it is, and of what.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PurseId {
     /// The owner.
     pub owner: AccountId,

@@ -14,7 +14,7 @@ create table contracts (
     -- running, expired or terminated.
     status text not null,
     ended_by text,
-    -- JSON: [{"start","end","paid","order"}], in order of time.
+    -- JSON: [{"start","end","paid","order","refunded","verdict"}], in order of time; a closed one with "payout", "fee".
     segments text not null,
     starts_at integer not null,
     -- End of the paid time.
@@ -25,6 +25,9 @@ create table contracts (
     refunded text not null,
     payout text,
     fee text,
+    moderation text not null,
+    -- When the money of a served segment may be decided; null when no segment waits for that.
+    segment_due_at integer,
     -- The request that waits to be paid, as JSON.
     extension text,
     started_by text not null,
@@ -37,3 +40,4 @@ create index contracts_by_owner on contracts (owner);
 create index contracts_by_device on contracts (device);
 -- What runs is few among what was.
 create index contracts_by_status on contracts (status);
+create index contracts_by_segment_due on contracts (segment_due_at) where segment_due_at is not null;

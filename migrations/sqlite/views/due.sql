@@ -8,6 +8,8 @@ create table due (
     due_at integer not null,
     -- Only of an expiry: seconds from the end of the rental to its payout.
     payout_delay_s integer not null,
+    -- Disputes that must be decided before the payout.
+    held integer not null,
     updated integer not null,
     primary key (kind, subject)
 ) strict, without rowid;

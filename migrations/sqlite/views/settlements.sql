@@ -5,9 +5,9 @@ create table settlements (
     settlement blob not null unique,
     revision integer not null,
     updated integer not null,
-    -- refund or payout.
+    -- refund, payout or moderation.
     kind text not null,
-    -- due, started, settled, failed or quarantined.
+    -- due, started, settled, failed, quarantined or withdrawn.
     status text not null,
     order_key text not null,
     -- Who holds the money.

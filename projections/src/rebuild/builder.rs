@@ -126,7 +126,7 @@ impl Builder {
                 |builder: &&mut Self| builder.views.iter().map(|(view, _)| view.weight()).sum::<u32>();
             let Some(builder) = builders.iter_mut().min_by_key(weight) else { break };
             let served = file::checkpoint(&builder.db, view.name())?;
-            file::create_table(&builder.db, view.as_ref(), served.is_some())?;
+            file::create_tables(&builder.db, view.as_ref(), served.is_some())?;
             builder.views.push((view, served.map_or(1, |checkpoint| checkpoint.generation + 1)));
         }
         builders.retain(|builder| !builder.views.is_empty());
@@ -254,7 +254,7 @@ impl Builder {
             (*next, *last) = (end.0, Some(end.1));
         }
         for (view, generation) in views.iter() {
-            file::replace_table(&tx, view.as_ref())?;
+            file::replace_tables(&tx, view.as_ref())?;
             let (version, digest) = (view.version(), view.digest());
             let checkpoint =
                 Checkpoint { version, digest, generation: *generation, next: *next, last: *last };

@@ -283,6 +283,19 @@ impl<'a, R: Row> Rows<'a, R> {
         Ok(())
     }
 
+    /// Changes, makes or removes the row of a key; a row's key must be that key.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub fn change(&mut self, key: &R::Key, change: impl FnOnce(&mut Option<R>)) -> Result<(), ViewError> {
+        let (slot, changed) = self.fetch(key.clone())?;
+        let mut row = slot.row.take().map(|row| *row);
+        change(&mut row);
+        slot.row = row.map(Box::new);
+        slot.mark(key, changed);
+        Ok(())
+    }
+
     /// Puts a row, new or in place of another.
     pub fn put(&mut self, row: R) {
         self.set(row.key(), Some(row), true);

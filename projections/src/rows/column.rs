@@ -7,15 +7,18 @@ use std::borrow::Cow;
 
 use domain::{
     device::LeaseEnd,
+    event::StreamName,
     id::{
         AccountId, ContractId, DeviceId, EventId, ExtensionId, GatewayName, MarketplaceName, OrderKey,
         SettlementId, Subdomain,
     },
+    journal::{Account, Open},
     key::{Digest, PublicKey},
     money::{Asset, Money},
     offer::{Hardware, Offer},
     order::{OrderItem, RejectReason},
     policy::{EndedBy, Policy},
+    purse::PurseId,
     time::{Interval, Time},
 };
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
@@ -123,6 +126,42 @@ impl Column for Cow<'static, str> {
     }
 }
 
+impl Column for StreamName {
+    fn write(&self) -> ToSqlOutput<'_> {
+        text(self.as_str())
+    }
+
+    fn read(value: ValueRef<'_>) -> Result<Self, BadColumn> {
+        value.as_str().map(Self::stored).map_err(BadColumn::from)
+    }
+}
+
+impl Column for Uuid {
+    fn write(&self) -> ToSqlOutput<'_> {
+        ToSqlOutput::Borrowed(ValueRef::Blob(self.as_bytes()))
+    }
+
+    fn read(value: ValueRef<'_>) -> Result<Self, BadColumn> {
+        Self::from_slice(value.as_blob().map_err(BadColumn::from)?).map_err(BadColumn::from)
+    }
+}
+
+/// Columns of the text that a value is shown as.
+macro_rules! shown {
+    ($($ty:ty),*) => {$(
+        impl Column for $ty {
+            fn write(&self) -> ToSqlOutput<'_> {
+                ToSqlOutput::Owned(Value::Text(self.to_string()))
+            }
+
+            fn read(value: ValueRef<'_>) -> Result<Self, BadColumn> {
+                value.as_str().map_err(BadColumn::from)?.parse().map_err(BadColumn::from)
+            }
+        }
+    )*};
+}
+shown!(OrderKey, Account, PurseId, i128);
+
 /// Text that is already at hand.
 #[must_use]
 pub const fn text(text: &str) -> ToSqlOutput<'_> {
@@ -175,16 +214,6 @@ macro_rules! names {
     )*};
 }
 names!(GatewayName, MarketplaceName, Subdomain);
-
-impl Column for OrderKey {
-    fn write(&self) -> ToSqlOutput<'_> {
-        ToSqlOutput::Owned(Value::Text(self.to_string()))
-    }
-
-    fn read(value: ValueRef<'_>) -> Result<Self, BadColumn> {
-        value.as_str().map_err(BadColumn::from)?.parse().map_err(BadColumn::from)
-    }
-}
 
 impl Column for Asset {
     fn write(&self) -> ToSqlOutput<'_> {
@@ -260,4 +289,4 @@ pub(crate) fn read_word<T: DeserializeOwned>(value: ValueRef<'_>) -> Result<T, B
 }
 
 word!(EndedBy, LeaseEnd);
-json!(Offer, Hardware, Policy, OrderItem, RejectReason, Interval);
+json!(Offer, Hardware, Policy, OrderItem, RejectReason, Interval, Open);

@@ -8,11 +8,14 @@ use domain::{
     money::Money,
     offer::Offer,
     policy::{EndedBy, Policy},
-    time::{Seconds, Time},
+    time::{Interval, Seconds, Time},
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Envelope, Page, View, ViewError, Views, read::Filter};
+use super::{
+    Envelope, Page, View, ViewError, Views,
+    read::{Filter, limit},
+};
 use crate::rows::{
     Rows,
     column::{json, word},
@@ -43,6 +46,45 @@ pub struct SegmentRow {
     pub paid: Money,
     /// The order.
     pub order: OrderKey,
+    /// What goes back of it.
+    pub refunded: Money,
+    /// How its money is decided.
+    pub verdict: SegmentVerdict,
+    /// What the owner gets for it, if it was closed before the rental's end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payout: Option<Money>,
+    /// The operator's share of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fee: Option<Money>,
+}
+
+/// How a segment's money is decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SegmentVerdict {
+    /// By the rental's end.
+    Pending,
+    /// It was served, and paid out before the rental's end.
+    Closed,
+    /// It is disputed and waits for a decision.
+    Disputed,
+    /// A dispute was decided.
+    Decided,
+}
+
+impl SegmentRow {
+    fn new(term: Interval, paid: Money, order: &OrderKey) -> Self {
+        Self {
+            start: term.start,
+            end: term.end,
+            paid,
+            order: order.clone(),
+            refunded: Money::zero(paid.asset()),
+            verdict: SegmentVerdict::Pending,
+            payout: None,
+            fee: None,
+        }
+    }
 }
 
 /// A request for more time that waits to be paid.
@@ -99,6 +141,10 @@ row! {
         payout: Option<Money>,
         /// What the operator keeps, once that is decided.
         fee: Option<Money>,
+        /// What whoever decided disputes gets.
+        moderation: Money,
+        /// When the money of a served segment may be decided, while a long rental runs.
+        segment_due_at: Option<Time>,
         /// The request that waits to be paid.
         extension: Option<PendingExtension>,
         /// The order that started it.
@@ -123,7 +169,7 @@ impl ContractRow {
     }
 
     fn new(contract: ContractId, e: &RentalStarted, event: &Envelope<'_>) -> Self {
-        let (start, end) = (e.segment.start, e.segment.end);
+        let Interval { start, end } = e.segment;
         Self {
             contract,
             position: event.recorded.position,
@@ -135,7 +181,7 @@ impl ContractRow {
             renter: e.renter,
             status: ContractStatus::Running,
             ended_by: None,
-            segments: vec![SegmentRow { start, end, paid: e.paid, order: e.order.clone() }],
+            segments: vec![SegmentRow::new(e.segment, e.paid, &e.order)],
             starts_at: start,
             ends_at: end,
             ended_at: None,
@@ -143,6 +189,8 @@ impl ContractRow {
             refunded: Money::zero(e.paid.asset()),
             payout: None,
             fee: None,
+            moderation: Money::zero(e.paid.asset()),
+            segment_due_at: None,
             extension: None,
             started_by: e.order.clone(),
             offer: e.offer.clone(),
@@ -163,20 +211,68 @@ impl ContractRow {
             }
             ContractEvent::ExtensionLapsed(_) => self.extension = None,
             ContractEvent::RentalExtended(e) => {
-                let (start, end) = (e.segment.start, e.segment.end);
-                self.segments.push(SegmentRow { start, end, paid: e.paid, order: e.order.clone() });
-                self.ends_at = end;
+                self.segments.push(SegmentRow::new(e.segment, e.paid, &e.order));
+                self.ends_at = e.segment.end;
                 self.paid = sum(self.paid, e.paid);
                 self.extension = None;
             }
             ContractEvent::RentalTerminated(e) => self.end(ContractStatus::Terminated, e.by, e.ended_at),
             ContractEvent::RentalExpired(e) => self.end(ContractStatus::Expired, EndedBy::Term, e.ended_at),
-            ContractEvent::RefundIssued(e) => self.refunded = sum(self.refunded, e.amount),
+            ContractEvent::RefundIssued(e) => {
+                self.segment(e.segment, |segment| segment.refunded = sum(segment.refunded, e.amount));
+            }
+            ContractEvent::SegmentClosed(e) => {
+                self.segment(e.segment, |segment| segment.verdict = SegmentVerdict::Closed);
+            }
+            ContractEvent::SegmentPayoutIssued(e) => self.segment(e.segment, |segment| {
+                (segment.payout, segment.fee) = (Some(e.amount), Some(e.fee));
+            }),
+            ContractEvent::DisputeOpened(e) => {
+                self.segment(e.segment, |segment| segment.verdict = SegmentVerdict::Disputed);
+            }
+            ContractEvent::DisputeDecided(e) => self.segment(e.segment, |segment| {
+                segment.verdict = SegmentVerdict::Decided;
+                // Of a refund that was issued before, what is not divided has left.
+                let gone = segment.paid.minor() - e.amount.minor();
+                segment.refunded = Money::from_minor(gone, segment.paid.asset()).unwrap_or(segment.refunded);
+            }),
+            ContractEvent::ModerationIssued(e) => self.moderation = sum(self.moderation, e.amount),
             ContractEvent::PayoutIssued(e) => {
-                self.payout = Some(e.amount);
-                self.fee = Some(e.fee);
+                let closed = |part: fn(&SegmentRow) -> Option<Money>, last| {
+                    self.segments.iter().filter_map(part).fold(last, sum)
+                };
+                let payout = closed(|segment| segment.payout, e.amount);
+                let fee = closed(|segment| segment.fee, e.fee);
+                (self.payout, self.fee) = (Some(payout), Some(fee));
             }
         }
+        self.segment_due_at = self.next_segment();
+    }
+
+    fn segment(&mut self, number: u32, change: impl FnOnce(&mut SegmentRow)) {
+        let found = usize::try_from(number).ok().and_then(|i| self.segments.get_mut(i));
+        if let Some(segment) = found {
+            change(segment);
+        }
+        let zero = Money::zero(self.paid.asset());
+        self.refunded = self.segments.iter().fold(zero, |all, segment| sum(all, segment.refunded));
+    }
+
+    /// When the first served segment may be closed; the last one ends with the rental.
+    fn next_segment(&self) -> Option<Time> {
+        let long = self.ends_at.since(self.starts_at) > self.policy.segment_payout_after_s;
+        let running = self.status == ContractStatus::Running;
+        let waits = |s: &&SegmentRow| s.verdict == SegmentVerdict::Pending && s.end < self.ends_at;
+        let first = self.segments.iter().find(waits).filter(|_| long && running)?;
+        Some(first.end.plus(self.policy.payout_delay_s))
+    }
+
+    /// The first served segment whose money is not decided, from 0, with its end.
+    #[must_use]
+    pub fn waiting_segment(&self) -> Option<(u32, Time)> {
+        let waits =
+            |(_, s): &(u32, &SegmentRow)| s.verdict == SegmentVerdict::Pending && s.end < self.ends_at;
+        (0..).zip(&self.segments).find(waits).map(|(i, segment)| (i, segment.end))
     }
 
     fn end(&mut self, status: ContractStatus, by: EndedBy, at: Time) {
@@ -192,7 +288,7 @@ impl ContractRow {
 pub struct Contracts;
 
 impl View for Contracts {
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const DDL: &'static str = include_str!("../../../migrations/sqlite/views/contracts.sql");
     const IN_ORDER: bool = true;
     type Row = ContractRow;
@@ -234,6 +330,16 @@ impl Views {
     /// When the file cannot be read.
     pub async fn contract(&self, contract: ContractId) -> Result<Option<ContractRow>, ViewError> {
         self.one(Filter::by("contract = ?", &contract)).await
+    }
+
+    /// Running contracts with a served segment whose money may be decided at `now`, the longest due first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn contracts_to_close(&self, now: Time, wanted: usize) -> Result<Vec<ContractRow>, ViewError> {
+        let filter = Filter::by("segment_due_at <= ?", &now);
+        self.ask(move |db| filter.select(db, &format!("order by segment_due_at limit {}", limit(wanted))))
+            .await
     }
 
     /// Contracts of somebody, of one status if given.

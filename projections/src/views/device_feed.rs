@@ -95,6 +95,11 @@ const fn rental(event: &ContractEvent) -> Option<(DeviceId, Epoch)> {
         ContractEvent::OfferClosed(e) => Some((e.device, e.epoch)),
         ContractEvent::ExtensionRequested(_)
         | ContractEvent::ExtensionLapsed(_)
+        | ContractEvent::SegmentClosed(_)
+        | ContractEvent::SegmentPayoutIssued(_)
+        | ContractEvent::DisputeOpened(_)
+        | ContractEvent::DisputeDecided(_)
+        | ContractEvent::ModerationIssued(_)
         | ContractEvent::RefundIssued(_)
         | ContractEvent::PayoutIssued(_) => None,
     }

@@ -113,6 +113,8 @@ row! {
         due_at: Time,
         /// Of an expiry: seconds from the end of the rental to its payout.
         payout_delay_s: Seconds,
+        /// Disputes that must be decided before.
+        held: u32,
         /// The last event that changed the row.
         updated: Position,
     }
@@ -123,16 +125,16 @@ row! {
 pub struct Due;
 
 impl View for Due {
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const DDL: &'static str = include_str!("../../../migrations/sqlite/views/due.sql");
     type Row = DueRow;
 
     fn fold(rows: &mut Rows<'_, DueRow>, event: &Envelope<'_>) -> Result<(), ViewError> {
         let updated = event.recorded.position;
-        let due = |kind, subject, due_at| DueRow { kind, subject, due_at, payout_delay_s: 0, updated };
+        let due =
+            |kind, subject, due_at| DueRow { kind, subject, due_at, payout_delay_s: 0, held: 0, updated };
         match event.event {
-            AnyEvent::Contract(ContractEvent::OfferClosed(_) | ContractEvent::RefundIssued(_)) => Ok(()),
-            AnyEvent::Contract(e) => contract(rows, e, event.id()?, updated),
+            AnyEvent::Contract(e) => contract(rows, e, event, updated),
             AnyEvent::Device(DeviceEvent::DeviceLost(e)) => {
                 rows.put(due(DueKind::LostGrace, DueSubject::Device(event.id()?), e.give_up_at));
                 Ok(())
@@ -184,16 +186,24 @@ fn take(rows: &mut Rows<'_, DueRow>, kind: DueKind, subject: DueSubject) -> Resu
 fn contract(
     rows: &mut Rows<'_, DueRow>,
     event: &ContractEvent,
-    contract: ContractId,
+    envelope: &Envelope<'_>,
     updated: Position,
 ) -> Result<(), ViewError> {
-    let subject = DueSubject::Contract(contract);
+    let subject = match event {
+        ContractEvent::OfferClosed(_)
+        | ContractEvent::RefundIssued(_)
+        | ContractEvent::SegmentClosed(_)
+        | ContractEvent::SegmentPayoutIssued(_)
+        | ContractEvent::ModerationIssued(_) => return Ok(()),
+        _ => DueSubject::Contract(envelope.id()?),
+    };
     match event {
         ContractEvent::RentalStarted(e) => rows.insert(DueRow {
             kind: DueKind::Expiry,
             subject,
             due_at: e.segment.end,
             payout_delay_s: e.policy.payout_delay_s,
+            held: 0,
             updated,
         }),
         ContractEvent::ExtensionRequested(e) => rows.put(DueRow {
@@ -201,6 +211,7 @@ fn contract(
             subject,
             due_at: e.lapses_at,
             payout_delay_s: 0,
+            held: 0,
             updated,
         }),
         ContractEvent::ExtensionLapsed(_) => take(rows, DueKind::ExtensionLapse, subject)?,
@@ -213,7 +224,25 @@ fn contract(
         ContractEvent::RentalTerminated(e) => end(rows, subject, e.ended_at, updated)?,
         ContractEvent::RentalExpired(e) => end(rows, subject, e.ended_at, updated)?,
         ContractEvent::PayoutIssued(_) => rows.remove(&(DueKind::Payout, subject)),
-        ContractEvent::OfferClosed(_) | ContractEvent::RefundIssued(_) => {}
+        ContractEvent::DisputeOpened(_) => hold(rows, subject, updated, |held| held + 1)?,
+        ContractEvent::DisputeDecided(_) => hold(rows, subject, updated, |held| held.saturating_sub(1))?,
+        _ => {}
+    }
+    Ok(())
+}
+
+/// A payout waits for every dispute; before the end the expiry's row counts for it.
+fn hold(
+    rows: &mut Rows<'_, DueRow>,
+    subject: DueSubject,
+    updated: Position,
+    change: impl Fn(u32) -> u32,
+) -> Result<(), ViewError> {
+    for kind in [DueKind::Expiry, DueKind::Payout] {
+        let key = (kind, subject.clone());
+        if rows.get(&key)?.is_some() {
+            rows.edit(&key, |row| (row.held, row.updated) = (change(row.held), updated))?;
+        }
     }
     Ok(())
 }
@@ -227,20 +256,22 @@ fn end(
 ) -> Result<(), ViewError> {
     take(rows, DueKind::ExtensionLapse, subject.clone())?;
     let expiry = (DueKind::Expiry, subject);
-    let delay = rows.get(&expiry)?.map_or(0, |row| row.payout_delay_s);
+    let (delay, held) = rows.get(&expiry)?.map_or((0, 0), |row| (row.payout_delay_s, row.held));
     rows.remove(&expiry);
     let (kind, subject) = (DueKind::Payout, expiry.1);
-    rows.insert(DueRow { kind, subject, due_at: at.plus(delay), payout_delay_s: 0, updated });
+    rows.insert(DueRow { kind, subject, due_at: at.plus(delay), payout_delay_s: 0, held, updated });
     Ok(())
 }
 
 impl Views {
-    /// What of one kind is due at `now`, the longest due first.
+    /// What of one kind is due at `now` and not held up by a dispute, the longest due first.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub async fn due(&self, kind: DueKind, now: Time, wanted: usize) -> Result<Vec<DueRow>, ViewError> {
         let filter = Filter::by("kind = ?", &kind).and("due_at <= ?", &now);
+        // A rental expires whatever is disputed.
+        let filter = if kind == DueKind::Payout { filter.plain("held = 0") } else { filter };
         self.ask(move |db| filter.select(db, &format!("order by due_at, subject limit {}", limit(wanted))))
             .await
     }

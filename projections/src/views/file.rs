@@ -136,38 +136,49 @@ pub fn statements(ddl: &str) -> Vec<String> {
     code.split(';').map(str::trim).filter(|s| !s.is_empty()).map(String::from).collect()
 }
 
-/// Makes a view's table under a name of its own, without indexes; drops what an earlier attempt left, and a table without
-/// a checkpoint.
-pub(crate) fn create_table(db: &Connection, view: &dyn Folder, served: bool) -> Result<(), ViewError> {
-    let (name, table) = (view.name(), format!("{}{BUILD}", view.name()));
-    db.execute_batch(&format!("drop table if exists {table}"))?;
-    if !served {
-        db.execute_batch(&format!("drop table if exists {name}"))?;
-    }
-    for statement in statements(view.ddl()).iter().filter(|s| s.starts_with("create table")) {
-        let made = statement.replacen(&format!("create table {name} "), &format!("create table {table} "), 1);
-        db.execute_batch(&made)?;
+/// Identifies the form of tables; comments do not count.
+pub(crate) fn digest(ddl: &str) -> Digest {
+    Digest::of(statements(ddl).join(";").as_bytes())
+}
+
+/// Makes a view's tables under names of their own, without indexes; drops what an earlier attempt left, and tables
+/// without a checkpoint.
+pub(crate) fn create_tables(db: &Connection, view: &dyn Folder, served: bool) -> Result<(), ViewError> {
+    let statements = statements(view.ddl());
+    for name in view.tables() {
+        db.execute_batch(&format!("drop table if exists {name}{BUILD}"))?;
+        if !served {
+            db.execute_batch(&format!("drop table if exists {name}"))?;
+        }
+        let head = format!("create table {name} ");
+        for statement in statements.iter().filter(|s| s.starts_with(&head)) {
+            db.execute_batch(&statement.replacen(&head, &format!("create table {name}{BUILD} "), 1))?;
+        }
     }
     Ok(())
 }
 
 /// Makes the indexes of a view that is being built. An index keeps its name for life, so the rebuild's number is in it.
 pub(crate) fn create_indexes(db: &Connection, view: &dyn Folder, generation: u64) -> Result<(), ViewError> {
-    let name = view.name();
     for statement in statements(view.ddl()).iter().filter(|s| !s.starts_with("create table")) {
-        let made =
-            statement.replacen(&format!("index {name}_by_"), &format!("index {name}_{generation}_by_"), 1);
-        let made = made.replacen(&format!(" on {name} "), &format!(" on {name}{BUILD} "), 1);
+        let made = view.tables().iter().fold(statement.clone(), |made, name| {
+            let made =
+                made.replacen(&format!("index {name}_by_"), &format!("index {name}_{generation}_by_"), 1);
+            made.replacen(&format!(" on {name} "), &format!(" on {name}{BUILD} "), 1)
+        });
         db.execute_batch(&made)?;
     }
     Ok(())
 }
 
-/// Puts the built table in the served one's place.
-pub(crate) fn replace_table(db: &Connection, view: &dyn Folder) -> Result<(), ViewError> {
-    let name = view.name();
-    Ok(db
-        .execute_batch(&format!("drop table if exists {name}; alter table {name}{BUILD} rename to {name}"))?)
+/// Puts the built tables in the served ones' place.
+pub(crate) fn replace_tables(db: &Connection, view: &dyn Folder) -> Result<(), ViewError> {
+    for name in view.tables() {
+        db.execute_batch(&format!(
+            "drop table if exists {name}; alter table {name}{BUILD} rename to {name}"
+        ))?;
+    }
+    Ok(())
 }
 
 /// Reads a view's checkpoint.

@@ -11,16 +11,19 @@ pub trait Folder: Send {
     /// The view's name.
     fn name(&self) -> &'static str;
 
+    /// Its tables; the first bears its name.
+    fn tables(&self) -> &'static [&'static str];
+
     /// The fold's version.
     fn version(&self) -> u32;
 
     /// What folding it costs.
     fn weight(&self) -> u32;
 
-    /// The table and its indexes.
+    /// The tables and their indexes.
     fn ddl(&self) -> &'static str;
 
-    /// Identifies the table's form; comments do not count.
+    /// Identifies the tables' form; comments do not count.
     fn digest(&self) -> Digest;
 
     /// The first position that is not folded yet.
@@ -62,6 +65,10 @@ impl<V: View> Folder for Folding<V> {
         V::Row::TABLE
     }
 
+    fn tables(&self) -> &'static [&'static str] {
+        &[V::Row::TABLE]
+    }
+
     fn version(&self) -> u32 {
         V::VERSION
     }
@@ -75,7 +82,7 @@ impl<V: View> Folder for Folding<V> {
     }
 
     fn digest(&self) -> Digest {
-        Digest::of(file::statements(V::DDL).join(";").as_bytes())
+        file::digest(V::DDL)
     }
 
     fn next(&self) -> Position {

@@ -27,6 +27,8 @@ pub enum SettlementStatus {
     Failed,
     /// Nobody knows whether it moved.
     Quarantined,
+    /// It will not move: it is disputed.
+    Withdrawn,
 }
 word!(SettlementStatus, SettlementKind);
 
@@ -130,6 +132,7 @@ impl SettlementRow {
                 self.status = SettlementStatus::Quarantined;
                 self.reason = Some(e.reason.clone());
             }
+            SettlementEvent::SettlementWithdrawn(_) => self.status = SettlementStatus::Withdrawn,
             SettlementEvent::SettlementResolved(e) => match &e.resolution {
                 Resolution::Moved { movement } => self.settled(movement),
                 Resolution::NotMoved => self.status = SettlementStatus::Due,

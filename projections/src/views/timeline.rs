@@ -12,6 +12,7 @@ use domain::{
     gateway::GatewayEvent,
     id::{AccountId, ContractId, DeviceId, OrderKey, SettlementId},
     order::{OrderEvent, OrderItem},
+    purse::{PurseEvent, PurseId},
     settlement::SettlementEvent,
 };
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -19,6 +20,7 @@ use uuid::Uuid;
 
 use super::{
     Envelope, View, ViewError, Views,
+    contracts::SegmentVerdict,
     read::{Filter, limit},
 };
 use crate::rows::{BadColumn, Column, Rows, row};
@@ -167,12 +169,32 @@ impl About {
             AnyEvent::Order(e) => self.order(e),
             AnyEvent::Gateway(GatewayEvent::PortLeased(e)) => self.lease(e.device, e.epoch),
             AnyEvent::Gateway(GatewayEvent::PortReleased(e)) => self.lease(e.device, e.epoch),
+            AnyEvent::Purse(e) => self.purse(event, e)?,
+            // A marketplace is no subject.
+            AnyEvent::Treasury(_) => {}
             AnyEvent::Account(
                 AccountEvent::AccountOpened(_)
                 | AccountEvent::RoleGranted(_)
                 | AccountEvent::RoleRevoked(_)
                 | AccountEvent::AccountErased(_),
             ) => self.add(event.id::<AccountId>()?),
+        }
+        Ok(())
+    }
+
+    fn purse(&mut self, event: &Envelope<'_>, happened: &PurseEvent) -> Result<(), ViewError> {
+        let purse: PurseId =
+            event.recorded.stream.key().parse().map_err(|e| ViewError::event(event.recorded, e))?;
+        self.add(purse.owner);
+        match happened {
+            PurseEvent::PayoutHeld(e) => {
+                self.add(e.payout);
+                self.add(e.contract);
+            }
+            PurseEvent::PayoutsReleased(e) => {
+                self.add(e.settlement);
+                e.payouts.iter().for_each(|payout| self.add(*payout));
+            }
         }
         Ok(())
     }
@@ -207,6 +229,19 @@ impl About {
                 self.add(e.settlement);
                 self.add(e.owner);
             }
+            ContractEvent::SegmentPayoutIssued(e) => {
+                self.add(e.settlement);
+                self.add(&e.order);
+                self.add(e.owner);
+            }
+            ContractEvent::DisputeOpened(e) => self.add(&e.order),
+            ContractEvent::DisputeDecided(e) => self.add(&e.order),
+            ContractEvent::ModerationIssued(e) => {
+                self.add(e.settlement);
+                self.add(&e.order);
+                self.add(e.moderator);
+            }
+            ContractEvent::SegmentClosed(e) => self.add(e.device),
             ContractEvent::ExtensionRequested(_) | ContractEvent::ExtensionLapsed(_) => {}
         }
     }
@@ -285,8 +320,19 @@ impl Views {
         let mut subjects = vec![Subject::from(contract)];
         if let Some(row) = self.contract(contract).await? {
             subjects.extend(row.segments.iter().map(|segment| Subject::from(&segment.order)));
-            subjects
-                .extend((0..row.segments.len()).map(|i| Subject::from(SettlementId::refund(contract, i))));
+            for (i, segment) in row.segments.iter().enumerate() {
+                subjects.push(SettlementId::refund(contract, i).into());
+                match segment.verdict {
+                    SegmentVerdict::Closed => {
+                        subjects.push(SettlementId::segment_payout(contract, i).into());
+                    }
+                    SegmentVerdict::Decided => {
+                        subjects.push(SettlementId::dispute_refund(contract, i).into());
+                        subjects.push(SettlementId::moderation(contract, i).into());
+                    }
+                    SegmentVerdict::Pending | SegmentVerdict::Disputed => {}
+                }
+            }
             subjects.push(SettlementId::payout(contract).into());
         }
         let mut found = Vec::new();

@@ -1,5 +1,6 @@
 //! The views' promises, on generated marketplaces.
 
+mod journal;
 mod live;
 mod market;
 mod rebuild;

@@ -72,7 +72,7 @@ pub enum EndedBy {
     DeviceLost,
 }
 
-/// Back to a renter, or to an owner.
+/// Back to a renter, to an owner, or to a moderator.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
 pub enum SettlementKind {
@@ -80,6 +80,8 @@ pub enum SettlementKind {
     Refund,
     /// To an owner.
     Payout,
+    /// To whoever decided a dispute.
+    Moderation,
 }
 
 /// How far a settlement is.
@@ -96,6 +98,8 @@ pub enum SettlementStatus {
     Failed,
     /// Nobody knows whether it moved.
     Quarantined,
+    /// It will not move: it is disputed.
+    Withdrawn,
 }
 
 /// What really moved.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use domain::{
     id::{AccountId, ContractId, DeviceId, GatewayName, MarketplaceName, SettlementId, Subdomain},
+    journal::Account,
     key::Digest,
     money::{Asset, Money},
     settlement::SettlementKind,
@@ -61,6 +62,8 @@ async fn every_list_is_read_in_the_order_of_an_index() {
     for page in pages() {
         views.devices(page).await.unwrap();
         views.devices_of(account, page).await.unwrap();
+        views.purses(None, page).await.unwrap();
+        views.purses(Some(account), page).await.unwrap();
         for scope in [
             ContractScope::All,
             ContractScope::Renter(account),
@@ -128,7 +131,13 @@ async fn single_things_and_feeds_are_found_by_an_index() {
     views.leases(GatewayName::new("gw").unwrap(), Some(1), 9).await.unwrap();
     views.lease_of_subdomain(Subdomain::new("b1").unwrap()).await.unwrap();
     views.due(DueKind::Expiry, Time::from_unix(0), 9).await.unwrap();
+    views.due(DueKind::Payout, Time::from_unix(0), 9).await.unwrap();
     views.next_due(DueKind::Payout).await.unwrap();
+    views.contracts_to_close(Time::from_unix(0), 9).await.unwrap();
+    views.journal(Page::oldest(9)).await.unwrap();
+    views.balances(None, 9).await.unwrap();
+    views.owed_to(AccountId(ID)).await.unwrap();
+    views.balance(&Account::Disputed(ContractId(ID)), "USD".parse().unwrap()).await.unwrap();
     views.device_feed(DeviceId(ID), Some(1), 9).await.unwrap();
     views.timeline(Subject::from(DeviceId(ID)), Some(1), 9).await.unwrap();
     views.history_of(ContractId(ID), None, 9).await.unwrap();

@@ -61,12 +61,12 @@ pub fn fold(path: &Path, events: &[Recorded]) -> Result<(), ViewError> {
 pub fn dump(path: &Path) -> Vec<String> {
     let db = Connection::open(path).unwrap();
     let mut all = Vec::new();
-    for view in views::names() {
-        let mut statement = db.prepare(&format!("select * from {view}")).unwrap();
+    for (view, table) in views::tables() {
+        let mut statement = db.prepare(&format!("select * from {table}")).unwrap();
         let columns = statement.column_count();
         let rows = statement
             .query_map((), |row| (0..columns).map(|i| row.get::<_, Value>(i)).collect::<Result<Vec<_>, _>>());
-        let mut rows: Vec<_> = rows.unwrap().map(|row| format!("{view} {:?}", row.unwrap())).collect();
+        let mut rows: Vec<_> = rows.unwrap().map(|row| format!("{table} {:?}", row.unwrap())).collect();
         rows.sort();
         all.extend(rows);
         let next: i64 =

@@ -1,0 +1,170 @@
+//! Reading the journal: a page at a time, or from beginning to end in one unchanging state.
+
+use std::path::Path;
+
+use domain::{
+    event::Position,
+    id::{AccountId, EventId},
+    journal::Account,
+    money::Asset,
+    settlement::SettlementKind,
+};
+use rusqlite::Connection;
+
+use super::{BalanceRow, EntryRow, OpenRow};
+use crate::{
+    rows::{Read, Row},
+    views::{
+        Page, ViewError, Views, file,
+        read::{Filter, limit},
+    },
+};
+
+/// What is owed to somebody, or waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owed {
+    /// The account.
+    pub account: Account,
+    /// Of what.
+    pub asset: Asset,
+    /// How much, in minor units; above 0.
+    pub minor: i128,
+}
+
+impl Views {
+    /// Entries in the order of the log.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn journal(&self, page: Page) -> Result<Vec<EntryRow>, ViewError> {
+        self.list(Filter::default(), page).await
+    }
+
+    /// What accounts hold, in the order of their names, from after an account and asset on.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn balances(
+        &self,
+        after: Option<(String, String)>,
+        wanted: usize,
+    ) -> Result<Vec<BalanceRow>, ViewError> {
+        let (account, asset) = after.unwrap_or_default();
+        let filter = Filter::default().pair("(account, asset) > (?, ?)", &account, &asset);
+        self.ask(move |db| filter.select(db, &format!("order by account, asset limit {}", limit(wanted))))
+            .await
+    }
+
+    /// What one account holds of an asset, in minor units.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn balance(&self, account: &Account, asset: Asset) -> Result<i128, ViewError> {
+        let row: Option<BalanceRow> =
+            self.one(Filter::by("account = ?", account).and("asset = ?", &asset)).await?;
+        Ok(row.map_or(0, |row| row.minor))
+    }
+
+    /// Everything that is owed to an account, whatever its role, in the order of the accounts' names.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn owed_to(&self, account: AccountId) -> Result<Vec<Owed>, ViewError> {
+        let kinds = [SettlementKind::Refund, SettlementKind::Payout, SettlementKind::Moderation];
+        let mut all = Vec::new();
+        for kind in kinds {
+            let name = Account::Claim(kind, account, domain::journal::Stage::Due).to_string();
+            let prefix = name.rsplit_once(':').map_or("", |(prefix, _)| prefix);
+            // In the order of characters `;` follows on `:`.
+            let (from, to) = (format!("{prefix}:"), format!("{prefix};"));
+            let filter = Filter::default().pair("account >= ? and account < ?", &from, &to);
+            let rows: Vec<BalanceRow> =
+                self.ask(move |db| filter.select(db, "order by account, asset")).await?;
+            let open = rows.into_iter().filter(|row| row.minor != 0);
+            all.extend(open.map(|row| Owed { account: row.account, asset: row.asset, minor: -row.minor }));
+        }
+        all.sort_by_key(|owed| owed.account.to_string());
+        Ok(all)
+    }
+}
+
+/// One unchanging state of the journal, read in constant memory.
+#[derive(Debug)]
+pub struct JournalReader {
+    db: Connection,
+    next: Position,
+    last: Option<EventId>,
+}
+
+impl JournalReader {
+    /// Opens the journal as it is now; what is folded later is not seen.
+    ///
+    /// # Errors
+    /// When the file cannot be used or holds no journal.
+    pub fn open(path: &Path) -> Result<Self, ViewError> {
+        let db = file::reader(path)?;
+        db.execute_batch("begin")?;
+        let checkpoint = file::checkpoint(&db, "journal")?;
+        let missing = || ViewError::Storage("there is no journal; run `berth rebuild journal`".into());
+        let file::Checkpoint { next, last, .. } = checkpoint.ok_or_else(missing)?;
+        Ok(Self { db, next, last })
+    }
+
+    /// The first position that is not in it.
+    #[must_use]
+    pub const fn next(&self) -> Position {
+        self.next
+    }
+
+    /// The last event that is in it.
+    #[must_use]
+    pub const fn last(&self) -> Option<EventId> {
+        self.last
+    }
+
+    /// Shows every entry in the order of the log.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or what `show` says.
+    pub fn entries<E: From<ViewError>>(&self, show: impl FnMut(EntryRow) -> Result<(), E>) -> Result<(), E> {
+        self.each("order by position", show)
+    }
+
+    /// Shows every balance, those of 0 too, in the order of the accounts' names.
+    ///
+    /// # Errors
+    /// As [`JournalReader::entries`].
+    pub fn balances<E: From<ViewError>>(
+        &self,
+        show: impl FnMut(BalanceRow) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.each("order by account, asset", show)
+    }
+
+    /// Shows everything that is open.
+    ///
+    /// # Errors
+    /// As [`JournalReader::entries`].
+    pub fn open_items<E: From<ViewError>>(
+        &self,
+        show: impl FnMut(OpenRow) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.each("order by subject", show)
+    }
+
+    fn each<R: Row, E: From<ViewError>>(
+        &self,
+        tail: &str,
+        mut show: impl FnMut(R) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let failed = |e: rusqlite::Error| E::from(ViewError::from(e));
+        let sql = format!("select {} from {} {tail}", R::COLUMNS.join(", "), R::TABLE);
+        let mut statement = self.db.prepare(&sql).map_err(failed)?;
+        let mut rows = statement.raw_query();
+        while let Some(row) = rows.next().map_err(failed)? {
+            let read = R::read(&mut Read::new(row));
+            show(read.map_err(|e| ViewError::BadRow { table: R::TABLE, why: e.to_string() })?)?;
+        }
+        Ok(())
+    }
+}

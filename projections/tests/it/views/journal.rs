@@ -1,0 +1,91 @@
+//! The stored journal says what the books in memory say.
+
+use domain::{any::AnyEvent, journal::Books, journal::Happened};
+use projections::views::{Page, ViewError, Views, journal::JournalReader};
+use uuid::Uuid;
+
+use super::support::{fold, fresh, market, recorded};
+
+#[tokio::test]
+async fn entries_and_balances_are_those_of_the_books_and_nothing_is_open_twice() {
+    let events = recorded(market(21, 6_000));
+    let (_folder, path) = fresh().await;
+    let (early, late) = events.split_at(events.len() / 3);
+    fold(&path, early).unwrap();
+    fold(&path, late).unwrap();
+
+    let (mut books, mut entries) = (Books::default(), Vec::new());
+    for recorded in &events {
+        let (event, id) = (AnyEvent::of(recorded).unwrap(), Uuid::try_parse(recorded.stream.key()).ok());
+        let at = recorded.event.effective_at;
+        let (postings, _) = books.post(&Happened { stream: &recorded.stream, id, event: &event, at });
+        if !postings.is_empty() {
+            entries.push((recorded.position, postings));
+        }
+    }
+
+    let reader = JournalReader::open(&path).unwrap();
+    assert_eq!(reader.next(), events.len() as u64);
+    let mut stored = Vec::new();
+    reader
+        .entries::<ViewError>(|entry| {
+            stored.push((entry.position, entry.postings));
+            Ok(())
+        })
+        .unwrap();
+    assert!(stored == entries, "the entries differ");
+
+    let mut balances = Vec::new();
+    reader
+        .balances::<ViewError>(|row| {
+            balances.extend((row.minor != 0).then_some((row.account, row.asset, row.minor)));
+            Ok(())
+        })
+        .unwrap();
+    balances.sort();
+    let expected: Vec<_> =
+        books.balances().map(|(account, asset, minor)| (account.clone(), asset, minor)).collect();
+    assert_eq!(balances, expected);
+
+    let mut open = 0;
+    reader.open_items::<ViewError>(|_| Ok(open += 1)).unwrap();
+    assert_eq!(open, books.open().count());
+}
+
+#[tokio::test]
+async fn the_journal_is_read_in_pages_and_by_whom_money_is_owed() {
+    let events = recorded(market(22, 3_000));
+    let (_folder, path) = fresh().await;
+    fold(&path, &events).unwrap();
+    let views = Views::open(&path).unwrap();
+
+    let first = views.journal(Page::oldest(7)).await.unwrap();
+    let after = first.last().map(|entry| entry.position);
+    let next = views.journal(Page { after, ..Page::oldest(7) }).await.unwrap();
+    assert!(first.len() == 7 && next[0].position > first[6].position);
+
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let page = views.balances(after, 10).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some((last.account.to_string(), last.asset.code().to_owned()));
+        all.extend(page);
+    }
+    let reader = JournalReader::open(&path).unwrap();
+    let mut expected = Vec::new();
+    reader.balances::<ViewError>(|row| Ok(expected.push(row))).unwrap();
+    assert_eq!(all, expected);
+
+    let mut found = 0;
+    for row in all.iter().filter(|row| row.minor != 0) {
+        if let domain::journal::Account::Claim(_, account, _) = row.account {
+            let owed = views.owed_to(account).await.unwrap();
+            let same =
+                |o: &&projections::views::journal::Owed| o.account == row.account && o.asset == row.asset;
+            assert_eq!(owed.iter().find(same).map(|owed| owed.minor), Some(-row.minor));
+            assert_eq!(views.balance(&row.account, row.asset).await.unwrap(), row.minor);
+            found += 1;
+        }
+    }
+    assert!(found > 3);
+}
