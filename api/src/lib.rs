@@ -7,6 +7,7 @@ pub mod accounts;
 pub mod app;
 pub mod cli;
 pub mod clock;
+pub mod cloud_event;
 pub mod config;
 pub mod contracts;
 #[cfg(feature = "demo")]
