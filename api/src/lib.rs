@@ -1,7 +1,7 @@
 //! The Berth server: JSON API, scheduler, steward and command line.
 //!
 //! A request or a due moment becomes a command; [`execute`] loads the aggregate, lets it decide and appends what it
-//! decided; the [`steward`] follows the log and issues what follows from each event; the views answer every question.
+//! decided; the [`steward`] follows the log and issues what follows from each event; the views answer every question; the [`webhooks`] tell others.
 
 pub mod accounts;
 pub mod app;
@@ -25,3 +25,4 @@ pub mod scheduler;
 pub mod server;
 pub mod steward;
 pub mod telemetry;
+pub mod webhooks;
