@@ -1,12 +1,13 @@
 //! The Berth server: JSON API, scheduler, steward and command line.
 //!
 //! A request or a due moment becomes a command; [`execute`] loads the aggregate, lets it decide and appends what it
-//! decided; the [`steward`] follows the log and issues what follows from each event; the views answer every question.
+//! decided; the [`steward`] follows the log and issues what follows from each event; the views answer every question; the [`webhooks`] tell others.
 
 pub mod accounts;
 pub mod app;
 pub mod cli;
 pub mod clock;
+pub mod cloud_event;
 pub mod config;
 pub mod contracts;
 #[cfg(feature = "demo")]
@@ -26,3 +27,4 @@ pub mod scheduler;
 pub mod server;
 pub mod steward;
 pub mod telemetry;
+pub mod webhooks;

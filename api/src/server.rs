@@ -1,4 +1,4 @@
-//! A running server: API, views, steward and scheduler in one process.
+//! A running server: API, views, steward, scheduler and webhooks in one process.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -7,7 +7,7 @@ use projections::runner::Runner;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{app::App, http, listen, scheduler, steward};
+use crate::{app::App, http, listen, scheduler, steward, webhooks};
 
 /// How often presence is written down.
 const FLUSH_PRESENCE: Duration = Duration::from_secs(2);
@@ -34,6 +34,7 @@ impl Server {
         let runner = Runner::start(app.executor.log().clone(), app.views.clone()).await?;
         let (tasks, stop) = (TaskTracker::new(), app.stop.clone());
         tasks.spawn(steward::run(app.clone(), stop.clone()));
+        tasks.spawn(webhooks::run(app.clone(), stop.clone()));
         if scheduled {
             tasks.spawn(scheduler::run(app.clone(), stop.clone()));
         }

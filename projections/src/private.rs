@@ -2,7 +2,7 @@
 //!
 //! # Shape
 //! One SQLite file beside the log. People and tokens, sealed secrets, presence, idempotent answers, followers'
-//! checkpoints and the list of what a human should look at.
+//! checkpoints, webhooks and the list of what a human should look at.
 //!
 //! # Correctness
 //! The ledger refers to rows here by opaque ids only and never needs them to be replayed. Tokens and codes are kept as
@@ -12,10 +12,12 @@ mod accounts;
 mod devices;
 mod idempotency;
 mod people;
+mod webhooks;
 
 pub use accounts::{NewToken, Token, TokenHolder};
 pub use idempotency::Begun;
 pub use people::{Person, PersonPatch};
+pub use webhooks::{FailedDelivery, NewWebhook, Webhook};
 
 use std::path::Path;
 
@@ -59,7 +61,7 @@ pub struct Private {
 /// Something a human should look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attention {
-    /// The stream it is about.
+    /// The stream it is about, or `webhook-<id>`.
     pub subject: String,
     /// What kind of trouble.
     pub what: String,

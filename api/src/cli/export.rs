@@ -2,15 +2,16 @@
 
 use std::io::{BufWriter, ErrorKind, Write};
 
-use anyhow::Context;
-use chrono::SecondsFormat;
 use clap::{Subcommand, ValueEnum};
 use domain::event::{Position, Recorded};
 use projections::log::{EventLog, MAX_PAGE, sqlite::SqliteLog};
-use serde_json::{Value, json, value::RawValue};
+use serde_json::value::RawValue;
 
 use super::Common;
-use crate::app::DataDir;
+use crate::{
+    app::DataDir,
+    cloud_event::{cloud_event, payload, recorded_at},
+};
 
 /// Writes the ledger out.
 #[derive(Debug, Subcommand)]
@@ -84,16 +85,6 @@ async fn write(
     }
 }
 
-fn payload(recorded: &Recorded) -> anyhow::Result<Box<RawValue>> {
-    let text = String::from_utf8(recorded.event.payload.clone()).context("a payload is not text")?;
-    RawValue::from_string(text)
-        .with_context(|| format!("the payload at position {} is not JSON", recorded.position))
-}
-
-fn recorded_at(recorded: &Recorded) -> String {
-    recorded.event.recorded_at.to_rfc3339_opts(SecondsFormat::Micros, true)
-}
-
 /// An event as one line of JSON; the payload's bytes are kept as they are.
 pub fn line(recorded: &Recorded) -> anyhow::Result<String> {
     #[derive(serde::Serialize)]
@@ -132,27 +123,6 @@ pub fn line(recorded: &Recorded) -> anyhow::Result<String> {
         correlation_id: meta.correlation_id.0,
         data: &payload,
     })?)
-}
-
-/// An event in CloudEvents 1.0's JSON form; Berth's own attributes are extensions.
-fn cloud_event(recorded: &Recorded) -> anyhow::Result<Value> {
-    let (event, meta) = (&recorded.event, &recorded.event.meta);
-    Ok(json!({
-        "specversion": "1.0",
-        "id": event.id.0,
-        "source": "/v1/events",
-        "type": format!("berth.{}.v{}", event.kind, event.schema),
-        "subject": recorded.stream.as_str(),
-        "time": recorded_at(recorded),
-        "datacontenttype": "application/json",
-        "data": payload(recorded)?,
-        "position": recorded.position.to_string(),
-        "revision": recorded.revision.to_string(),
-        "effectiveat": event.effective_at,
-        "actor": meta.actor.to_string(),
-        "commandid": meta.command_id.0,
-        "correlationid": meta.correlation_id.0,
-    }))
 }
 
 fn csv(recorded: &Recorded) -> anyhow::Result<String> {

@@ -32,6 +32,7 @@ pub mod status;
 pub mod steps;
 pub mod timeline;
 pub mod tokens;
+pub mod webhooks;
 
 use axum::{Router, extract::DefaultBodyLimit, middleware};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -122,6 +123,10 @@ fn for_operators() -> OpenApiRouter<App> {
         .routes(routes!(roles::revoke_role))
         .routes(routes!(tokens::issue_token, tokens::list_tokens))
         .routes(routes!(tokens::revoke_token))
+        .routes(routes!(webhooks::add_webhook, webhooks::list_webhooks))
+        .routes(routes!(webhooks::get_webhook, webhooks::remove_webhook))
+        .routes(routes!(webhooks::rotate_webhook_secret))
+        .routes(routes!(webhooks::enable_webhook))
         .routes(routes!(status::list_attention))
         .routes(routes!(status::server_status))
 }

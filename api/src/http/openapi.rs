@@ -62,6 +62,7 @@ pub struct Problem {
         (name = "money", description = "Refunds and payouts on their way out of escrow."),
         (name = "device", description = "For devices."),
         (name = "audit", description = "For auditors: the ledger itself."),
+        (name = "webhooks", description = "Where events are delivered."),
         (name = "accounts", description = "Accounts, roles and tokens."),
         (name = "server", description = "The server itself."),
         (name = "problems", description = "What the problems mean."),

@@ -91,6 +91,7 @@ pub const KINDS: &[(&str, u16, &str)] = &[
     ("timed-out", 503, "The request took too long; what it asked for may still happen."),
     ("too-large", 413, "The body is larger than any request needs."),
     ("too-many-segments", 409, "The rental was extended as often as it can be."),
+    ("too-many-webhooks", 409, "There are as many webhooks as there can be; one must be removed first."),
     ("unauthenticated", 401, "There is no token, or it is unknown, expired or revoked."),
     ("unsupported-media-type", 415, "The body's Content-Type is not application/json."),
     ("wrong-amount", 422, "The amount paid is not the price."),

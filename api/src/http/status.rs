@@ -103,7 +103,7 @@ pub async fn server_status(
 /// Something that a human should look at.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Attention {
-    /// The stream it is about.
+    /// The stream it is about, or `webhook-<id>`.
     subject: String,
     /// What kind of trouble.
     what: String,

@@ -46,6 +46,8 @@ async fn every_list_can_be_walked_page_by_page() {
         let device = test.offered(&owner).await;
         test.rental(&shop, &renter, &device).await;
         assert_eq!(test.order(&shop, &renter, &device, 60, usd("0.01")).await.status, 409);
+        let webhook = json!({"url": "https://example.org/hook", "types": ["DeviceLost"]});
+        test.post("/v1/webhooks", &test.operator, &webhook).await.ok();
     }
     test.settle().await;
     for (path, token, member, count) in [
@@ -57,6 +59,7 @@ async fn every_list_can_be_walked_page_by_page() {
         ("/v1/refunds?status=due", &shop.token, "settlement", 7),
         ("/v1/refunds", &renter.token, "settlement", 7),
         ("/v1/accounts", &test.operator, "account", 4),
+        ("/v1/webhooks", &test.operator, "webhook", 7),
     ] {
         let and = if path.contains('?') { '&' } else { '?' };
         for (limit, pages) in [(3, count / 3 + usize::from(count % 3 > 0)), (count, 1), (200, 1)] {

@@ -53,6 +53,9 @@ async fn every_request_and_command_is_logged_under_its_id_and_no_secret_ever_is(
         test.call(Method::POST, &format!("/v1/devices/{}/enrolment-key", device.id), &owner.token);
     let replaced = idempotent.header("idempotency-key", "once").send().await;
     test.get(&format!("/v1/devices/{}?secret=query", device.id), &owner.token).await;
+    let nobody = json!({"url": "http://127.0.0.1:1/hook?key=query-of-a-webhook", "after": 0});
+    let webhook = test.post("/v1/webhooks", &test.operator, &nobody).await;
+    test.failures(&webhook.body, 1).await;
     let wrong = test.get("/v1/devices", "berth_wrong-but-secret").await;
 
     let request = replaced.header("x-request-id").unwrap();
@@ -73,10 +76,13 @@ async fn every_request_and_command_is_logged_under_its_id_and_no_secret_ever_is(
     );
     assert_eq!(of("request answered", wrong.header("x-request-id").unwrap())["span"]["status"], 401);
 
+    assert_eq!(of("an event was not delivered", &webhook.id("webhook"))["failures"], 1);
+
     let password = lease["password"].as_str().unwrap();
     let secrets =
         [&owner.token, &test.operator, &device.key, &replaced.id("key"), password, "berth_wrong-but-secret"];
-    for secret in secrets.into_iter().chain(["secret=query"]) {
+    let whsec = webhook.id("secret");
+    for secret in secrets.into_iter().chain(["secret=query", "query-of-a-webhook", &whsec]) {
         assert!(!all.contains(secret), "a secret is logged");
     }
 }

@@ -111,6 +111,12 @@ const TABLE: &[(&str, u16, &[&str])] = &[
     ("issue_token", 201, &["both", "operator"]),
     ("list_tokens", 200, &["both", "half", "operator"]),
     ("revoke_token", 204, &["both", "operator"]),
+    ("add_webhook", 201, &["operator"]),
+    ("list_webhooks", 200, &["operator"]),
+    ("get_webhook", 200, &["operator"]),
+    ("remove_webhook", 412, &["operator"]),
+    ("rotate_webhook_secret", 412, &["operator"]),
+    ("enable_webhook", 412, &["operator"]),
     ("list_attention", 200, WATCHERS),
     ("server_status", 200, WATCHERS),
 ];
@@ -122,6 +128,7 @@ struct World {
     contract: String,
     order: String,
     settlement: String,
+    webhook: String,
 }
 
 impl World {
@@ -144,8 +151,9 @@ impl World {
         let rejected = test.order(&shop, &renter, &device, 3_600, usd("0.60")).await;
         let (order, settlement) =
             (rejected.id("order"), rejected.body["refund"]["settlement"].as_str().unwrap().into());
+        let webhook = test.post("/v1/webhooks", &test.operator, &webhook()).await.id("webhook");
         test.settle().await;
-        Self { test, people, device, contract, order, settlement }
+        Self { test, people, device, contract, order, settlement, webhook }
     }
 
     fn who(&self, name: &str) -> &Who {
@@ -174,7 +182,10 @@ impl World {
         let path = operation.path.replace("{device}", &self.device.id).replace("{contract}", &self.contract);
         let path = path.replace("{settlement}", &self.settlement).replace("{order_id}", &self.order);
         let path = path.replace("{account}", &both).replace("{role}", "renter").replace("{token}", &spare);
-        let path = path.replace("{subject}", &self.contract).replace("{kind}", "stale");
+        let path = path
+            .replace("{subject}", &self.contract)
+            .replace("{kind}", "stale")
+            .replace("{webhook}", &self.webhook);
         match operation.name.as_str() {
             "get_order" => format!("{path}?marketplace=shop"),
             "price_term" => format!("{path}?term_s=3600"),
@@ -204,6 +215,7 @@ impl World {
             "open_account" => json!({"name": "Rita", "roles": ["renter"]}),
             "change_account" => json!({"email": "r@example.org"}),
             "grant_role" => json!({"role": "owner"}),
+            "add_webhook" => webhook(),
             "issue_token" => json!({"label": "mine", "roles": ["renter"]}),
             _ => return None,
         })
@@ -224,6 +236,11 @@ impl World {
             call.send().await.status.as_u16()
         }
     }
+}
+
+/// A webhook that is told nothing.
+fn webhook() -> Value {
+    json!({"url": "https://example.org/hook", "types": ["DeviceLost"]})
 }
 
 /// What an actor must be told.

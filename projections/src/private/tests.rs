@@ -1,6 +1,6 @@
 use domain::{
     account::Role,
-    id::{AccountId, DeviceId},
+    id::{AccountId, CommandId, DeviceId},
     key::Digest,
     time::Time,
 };
@@ -114,4 +114,58 @@ async fn a_damaged_or_newer_file_is_refused_and_left_as_it_was() {
     private.close().await;
     let again = Private::open(&dir.path().join("private.db")).await;
     assert!(matches!(again, Err(PrivateError::Newer(_))));
+}
+
+fn webhook(id: u128) -> NewWebhook {
+    NewWebhook {
+        id: Uuid::from_u128(id),
+        url: "https://example.org/?key=secret".into(),
+        label: None,
+        marketplace: None,
+        types: vec!["RentalStarted".into(), "RentalExpired".into()],
+        created_at: NOW,
+        sealed_secret: vec![1],
+        by: CommandId(Uuid::from_u128(100)),
+        next: 7,
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_is_repeated_adds_one_webhook_and_keeps_the_secret_before() {
+    let (_dir, private) = store().await;
+    let (id, until) = (Uuid::from_u128(1), NOW.plus(60));
+    assert!(private.add_webhook(&webhook(1), 1).await.unwrap());
+    assert!(!private.add_webhook(&webhook(2), 1).await.unwrap(), "there is one already");
+    let again = NewWebhook { sealed_secret: vec![2], next: 9, ..webhook(1) };
+    assert!(private.add_webhook(&again, 1).await.unwrap());
+    let kept = private.webhook(id).await.unwrap().unwrap();
+    assert_eq!((&kept.sealed_secret, kept.next, &kept.types), (&vec![2], 7, &webhook(1).types));
+    for secret in [3, 4] {
+        private.rotate_webhook(id, &[secret], CommandId(Uuid::from_u128(5)), until).await.unwrap();
+        let kept = private.webhook(id).await.unwrap().unwrap();
+        assert_eq!((kept.sealed_secret, kept.old_secret), (vec![secret], Some((vec![2], until))));
+    }
+    assert!(!format!("{:?} {kept:?}", webhook(1)).contains("secret"));
+}
+
+#[tokio::test]
+async fn a_webhook_that_failed_is_due_at_its_next_try_and_a_disabled_one_when_it_is_enabled() {
+    let (_dir, private) = store().await;
+    let id = Uuid::from_u128(1);
+    private.add_webhook(&webhook(1), 9).await.unwrap();
+    let due = async |now| private.due_webhooks(now).await.unwrap().len();
+    let later = Some(NOW.plus(5));
+    let failed = FailedDelivery { position: 8, failures: 1, error: "no".into(), at: NOW, next_try_at: later };
+    private.webhook_failed(id, &failed).await.unwrap();
+    assert_eq!((due(NOW.plus(4)).await, due(NOW.plus(5)).await), (0, 1));
+    private.webhook_failed(id, &FailedDelivery { next_try_at: None, ..failed }).await.unwrap();
+    let disabled = private.webhook(id).await.unwrap().unwrap();
+    assert_eq!((disabled.disabled_at, disabled.next, disabled.revision), (Some(NOW), 8, 1));
+    assert_eq!(due(NOW.plus(5)).await, 0);
+    private.enable_webhook(id).await.unwrap();
+    assert_eq!(due(NOW).await, 1);
+    private.webhook_delivered(id, 9, NOW).await.unwrap();
+    let enabled = private.webhook(id).await.unwrap().unwrap();
+    assert_eq!((enabled.next, enabled.failures, enabled.last_success_at), (9, 0, Some(NOW)));
+    assert_eq!(enabled.last_error, Some(("no".into(), NOW)), "what went wrong last stays known");
 }
