@@ -9,6 +9,7 @@
 //! | [`settlement`] | the execution of one refund or payout |
 //! | [`purse`] | payouts of one owner that wait until they are worth sending |
 //! | [`treasury`] | what the operator has taken out of escrow as its fees |
+//! | [`audit`] | whether every event about money follows from those before |
 //! | [`journal`] | double entry: what each event does to each account |
 //! | [`account`] | somebody who acts in roles |
 //! | [`prorate`] | who gets what of a segment that ends at an instant |
@@ -20,6 +21,7 @@
 pub mod account;
 pub mod aggregate;
 pub mod any;
+pub mod audit;
 pub mod contract;
 pub mod device;
 pub mod event;

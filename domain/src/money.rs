@@ -213,6 +213,27 @@ impl fmt::Debug for Money {
     }
 }
 
+/// An amount that may be below zero, such as a balance; written as a decimal at full scale: `-12.30`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Signed {
+    /// Minor units.
+    pub minor: i128,
+    /// Of what.
+    pub asset: Asset,
+}
+
+impl fmt::Display for Signed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.minor < 0 { "-" } else { "" };
+        let (minor, scale) = (self.minor.unsigned_abs(), self.asset.scale);
+        if scale == 0 {
+            return write!(f, "{sign}{minor}");
+        }
+        let unit = 10u128.pow(scale);
+        write!(f, "{sign}{}.{:0width$}", minor / unit, minor % unit, width = scale as usize)
+    }
+}
+
 /// How money is written in JSON.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -268,6 +289,13 @@ mod tests {
 
     fn asset(code: &str) -> Asset {
         code.parse().unwrap()
+    }
+
+    #[test]
+    fn amounts_below_zero_are_written_at_full_scale_too() {
+        let shown = |minor, code| Signed { minor, asset: asset(code) }.to_string();
+        assert_eq!([shown(-5, "USD"), shown(-120, "USD"), shown(0, "USD")], ["-0.05", "-1.20", "0.00"]);
+        assert_eq!([shown(-7, "JPY"), shown(1, "ETH")], ["-7", "0.000000000000000001"]);
     }
 
     proptest! {

@@ -188,7 +188,8 @@ impl Rental {
     }
 
     /// A refund to the renter; none of nothing.
-    pub(super) fn refund(
+    #[must_use]
+    pub fn refund(
         &self,
         settlement: SettlementId,
         i: usize,
@@ -202,6 +203,12 @@ impl Rental {
             renter: self.started.renter,
             amount: part_of(segment.paid, minor),
         })
+    }
+
+    /// A part of what was paid for a segment; none of nothing.
+    #[must_use]
+    pub fn part(&self, segment: &Segment, minor: i128) -> Option<Money> {
+        (minor > 0).then(|| part_of(segment.paid, minor))
     }
 
     /// How it ends at `at`, with the outages that count: those before that instant, merged.
@@ -222,7 +229,8 @@ impl Rental {
     }
 
     /// What the owner earned in all segments that were not closed before.
-    pub(super) fn payout(&self, contract: ContractId, ended: &Ended) -> PayoutIssued {
+    #[must_use]
+    pub fn payout(&self, contract: ContractId, ended: &Ended) -> PayoutIssued {
         let splits = self.splits(ended);
         let open = || {
             let parts = self.segments.iter().zip(&splits);
@@ -239,7 +247,8 @@ impl Rental {
     }
 
     /// What the owner earned in a segment that is closed now.
-    pub(super) fn segment_payout(
+    #[must_use]
+    pub fn segment_payout(
         &self,
         contract: ContractId,
         i: usize,
