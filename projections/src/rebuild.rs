@@ -15,6 +15,9 @@
 //! - Memory is bounded: a few pages of the log between the two sides, and the caches.
 
 mod builder;
+mod compare;
+mod journal;
+mod scratch;
 
 use std::{
     fs::{File, TryLockError},
@@ -23,6 +26,11 @@ use std::{
 };
 
 use self::builder::build;
+pub use self::{
+    compare::{Difference, compare},
+    journal::{JournalAt, journal_at},
+    scratch::Scratch,
+};
 use crate::{
     log::EventLog,
     runner::blocking,

@@ -57,6 +57,29 @@ impl AsOf {
     }
 }
 
+impl AsOf {
+    /// The first position that is not in it: behind the last event that had been recorded by then.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn end(self, log: &dyn EventLog) -> anyhow::Result<Position> {
+        let end = log.head().await?.map_or(0, |head| head + 1);
+        let Self::Time(_) = self else {
+            let Self::Position(position) = self else { return Ok(end) };
+            ensure!(position < end, "the log ends before position {position}");
+            return Ok(position + 1);
+        };
+        // Events are recorded in order, so the border is found by halving.
+        let (mut low, mut high) = (0, end);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let held = log.read_all(middle, 1).await?.first().is_some_and(|recorded| self.holds(recorded));
+            if held { low = middle + 1 } else { high = middle }
+        }
+        Ok(low)
+    }
+}
+
 impl Replay {
     /// Prints a line for each event.
     pub async fn run(self, common: &Common) -> anyhow::Result<()> {

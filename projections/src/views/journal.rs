@@ -77,6 +77,8 @@ row! {
 const DDL: &str = include_str!("../../../migrations/sqlite/views/journal.sql");
 /// The view's tables, its own first.
 const TABLES: [&str; 3] = ["journal", "balances", "journal_open"];
+/// The fold's version.
+const VERSION: u32 = 1;
 /// Rows in memory, of each table.
 const CACHED: usize = 65_536;
 
@@ -170,7 +172,7 @@ impl Folder for Journal {
     }
 
     fn version(&self) -> u32 {
-        1
+        VERSION
     }
 
     fn weight(&self) -> u32 {

@@ -11,7 +11,7 @@ use domain::{
 };
 use rusqlite::Connection;
 
-use super::{BalanceRow, EntryRow, OpenRow};
+use super::{BalanceRow, DDL, EntryRow, OpenRow, VERSION};
 use crate::{
     rows::{Read, Row},
     views::{
@@ -100,14 +100,14 @@ impl JournalReader {
     /// Opens the journal as it is now; what is folded later is not seen.
     ///
     /// # Errors
-    /// When the file cannot be used or holds no journal.
+    /// When the file cannot be used, or holds no journal of this form.
     pub fn open(path: &Path) -> Result<Self, ViewError> {
         let db = file::reader(path)?;
         db.execute_batch("begin")?;
         let checkpoint = file::checkpoint(&db, "journal")?;
-        let missing = || ViewError::Storage("there is no journal; run `berth rebuild journal`".into());
-        let file::Checkpoint { next, last, .. } = checkpoint.ok_or_else(missing)?;
-        Ok(Self { db, next, last })
+        let current = checkpoint.filter(|c| c.version == VERSION && c.digest == file::digest(DDL));
+        let current = current.ok_or(ViewError::Replaced { view: "journal" })?;
+        Ok(Self { db, next: current.next, last: current.last })
     }
 
     /// The first position that is not in it.

@@ -1,30 +1,27 @@
-//! `berth export`: the ledger as lines that other programs read.
+//! The ledger as lines, one for each event.
 
-use std::io::{BufWriter, ErrorKind, Write};
+use std::io::Write;
 
-use clap::{Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 use domain::event::{Position, Recorded};
 use projections::log::{EventLog, MAX_PAGE, sqlite::SqliteLog};
 use serde_json::value::RawValue;
 
-use super::Common;
 use crate::{
     app::DataDir,
+    cli::Common,
     cloud_event::{cloud_event, payload, recorded_at},
 };
 
-/// Writes the ledger out.
-#[derive(Debug, Subcommand)]
-pub enum Export {
-    /// Every event, in order, to standard output
-    Events {
-        /// The form
-        #[arg(long, value_enum, default_value_t)]
-        format: Format,
-        /// Only events after this position
-        #[arg(long)]
-        after: Option<Position>,
-    },
+/// Every event, in order.
+#[derive(Debug, Args)]
+pub struct Events {
+    /// The form
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Only events after this position
+    #[arg(long)]
+    after: Option<Position>,
 }
 
 /// A form of events.
@@ -39,22 +36,12 @@ pub enum Format {
     Csv,
 }
 
-impl Export {
-    /// Streams it; memory does not grow with the ledger.
-    pub async fn run(self, common: &Common) -> anyhow::Result<()> {
-        let Self::Events { format, after } = self;
+impl Events {
+    /// Writes a line for each event.
+    pub async fn write(self, common: &Common, out: &mut impl Write) -> anyhow::Result<()> {
         let data = DataDir::existing(&common.data())?;
         let log = SqliteLog::open_read_only(data.log()).await?;
-        let mut out = BufWriter::new(std::io::stdout().lock());
-        let written = write(&log, format, after, &mut out).await.and_then(|()| Ok(out.flush()?));
-        match written {
-            Err(e)
-                if e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe) =>
-            {
-                Ok(())
-            }
-            other => other,
-        }
+        write(&log, self.format, self.after, out).await
     }
 }
 
