@@ -115,7 +115,9 @@ impl Contract {
         if !rental.runs(now) {
             return Err(ContractRefusal::Over);
         }
-        let asked = rental.pending.as_ref().filter(|p| p.extension == extension);
+        // What was paid elsewhere could not leave with the payout, which has one marketplace.
+        let same_market = order.marketplace == rental.started.order.marketplace;
+        let asked = rental.pending.as_ref().filter(|p| p.extension == extension && same_market);
         let asked = asked.ok_or(ContractRefusal::ExtensionUnknown)?;
         if now >= asked.lapses_at {
             return Err(ContractRefusal::ExtensionLapsed);

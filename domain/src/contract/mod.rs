@@ -7,11 +7,11 @@
 //!
 //! # Correctness
 //! The contract's id is made of device and epoch, and its first event must meet an empty stream: a lease is let once, or
-//! closed, never both. Segments follow on each other without gap or overlap. An end and the refunds it causes are one
-//! append: money is decided with the end or not at all. Amounts come from [`crate::prorate`] over the pinned policy and
-//! the outages recorded in the ending event, so replaying the log alone gives the same numbers. A segment's money is
-//! decided once ([`Verdict`]): what was closed or divided stays so whatever ends the rental, and no payout is issued while
-//! a dispute is open.
+//! closed, never both. Segments follow on each other without gap or overlap, and are paid at one marketplace, whose
+//! escrow the payout leaves. An end and the refunds it causes are one append: money is decided with the end or not at
+//! all. Amounts come from [`crate::prorate`] over the pinned policy and the outages recorded in the ending event, so
+//! replaying the log alone gives the same numbers. A segment's money is decided once ([`Verdict`]): what was closed or
+//! divided stays so whatever ends the rental, and no payout is issued while a dispute is open.
 
 mod command;
 mod decide;

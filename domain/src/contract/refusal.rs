@@ -108,9 +108,6 @@ pub enum ContractRefusal {
     /// Nobody disputes it.
     #[error("nobody disputes segment {0}")]
     NotDisputed(u32),
-    /// Nothing is left to dispute.
-    #[error("all of segment {0} was paid or is on its way; nothing is left to dispute")]
-    NothingToDispute(u32),
     /// The weights cannot divide anything.
     #[error("the weights must not all be 0, and a moderator's weight needs a moderator's account")]
     WeightsInvalid,
@@ -139,7 +136,6 @@ impl ContractRefusal {
             | Self::PaidAtEnd
             | Self::Disputed(_)
             | Self::NotDisputed(_)
-            | Self::NothingToDispute(_)
             | Self::WeightsInvalid => RejectReason::RentalOver,
             Self::TermOutOfRange { min_term_s, max_term_s } => {
                 RejectReason::TermOutOfRange { min_term_s: *min_term_s, max_term_s: *max_term_s }

@@ -1,5 +1,7 @@
 //! The device costs one cent a second, so every amount reads as seconds.
 
+mod closing;
+mod disputing;
 mod ending;
 mod extending;
 mod money;
@@ -14,7 +16,7 @@ use crate::{
     money::Money,
     offer::{MAX_TERM_S, Offer, Rate, Unit},
     policy::Policy,
-    prorate::Terms,
+    prorate::{Split, Terms},
     testing::{Given, given},
     time::{Interval, Seconds},
 };
@@ -144,6 +146,42 @@ fn paid_out(amount: i128, fee: i128) -> ContractEvent {
     let settlement = SettlementId::payout(contract());
     let (amount, fee) = (cents(amount), cents(fee));
     PayoutIssued { settlement, order: order(1), owner: OWNER, amount, fee }.into()
+}
+
+/// Rentals of more than [`TERM`] are paid out by segments.
+fn by_segments() -> Policy {
+    Policy { segment_payout_after_s: TERM, ..Policy::default() }
+}
+
+fn close_segment(segment: u32, offline: &[Interval]) -> ContractCommand {
+    ContractCommand::CloseSegment { segment, offline: offline.to_vec() }
+}
+
+fn segment_closed(segment: u32, offline: &[Interval]) -> ContractEvent {
+    SegmentClosed { device: DEVICE, epoch: 1, segment, offline: offline.to_vec() }.into()
+}
+
+fn segment_paid_out(segment: u32, amount: i128, fee: i128) -> ContractEvent {
+    let settlement = SettlementId::segment_payout(contract(), segment as usize);
+    let (order, amount, fee) = (order(segment + 1), cents(amount), cents(fee));
+    SegmentPayoutIssued { settlement, segment, order, owner: OWNER, amount, fee }.into()
+}
+
+fn dispute(segment: u32) -> ContractCommand {
+    ContractCommand::OpenDispute { segment, evidence: None }
+}
+
+fn disputed(segment: u32) -> ContractEvent {
+    DisputeOpened { segment, order: order(segment + 1), evidence: None }.into()
+}
+
+/// To renter, owner and moderator.
+const fn weights(renter: u32, owner: u32, moderator: u32) -> Weights {
+    Weights { renter, owner, moderator }
+}
+
+fn decided(segment: u32, amount: i128, weights: Weights) -> ContractEvent {
+    DisputeDecided { segment, order: order(segment + 1), amount: cents(amount), weights }.into()
 }
 
 fn close() -> ContractCommand {

@@ -1,4 +1,6 @@
 //! How one segment's money is decided apart from the rental's end: closed once served, or disputed and divided.
+//!
+//! A dispute can always be decided, even when all of the segment had gone back: else it would hold the payout for ever.
 
 use super::{
     Contract, ContractEvent, ContractRefusal, DisputeDecided, DisputeOpened, Division, ModerationIssued,
@@ -70,9 +72,6 @@ impl Contract {
         };
         let gone = if refund_held { 0 } else { refunded };
         let amount = segment.paid.minor() - gone;
-        if amount <= 0 {
-            return Err(ContractRefusal::NothingToDispute(number));
-        }
         let division = Division::of(segment.paid.minor(), amount, weights, rental.fee_bps());
         let division = division.ok_or(ContractRefusal::WeightsInvalid)?;
         if weights.moderator > 0 && moderator.is_none() {

@@ -1,7 +1,11 @@
 use uuid::Uuid;
 
 use super::*;
-use crate::{id::AccountId, money::Money, testing::given};
+use crate::{
+    id::AccountId,
+    money::Money,
+    testing::{Given, given},
+};
 
 const NOW: Time = Time::from_unix(0);
 
@@ -92,4 +96,65 @@ fn what_is_due_cannot_change_and_what_is_not_due_cannot_start() {
         .when(SettlementCommand::Due(other), NOW)
         .then_refused(SettlementRefusal::Different);
     given::<Settlement>([]).when(start(), NOW).then_refused(SettlementRefusal::Unknown);
+}
+
+fn failed() -> SettlementEvent {
+    SettlementFailed { attempt: 1, reason: "no funds".into() }.into()
+}
+
+fn quarantined() -> SettlementEvent {
+    SettlementQuarantined { attempt: 1, reason: "timeout".into() }.into()
+}
+
+fn withdrawn() -> SettlementEvent {
+    SettlementWithdrawn { amount: due().amount }.into()
+}
+
+/// What is due, and then this.
+fn after(events: impl IntoIterator<Item = SettlementEvent>) -> Given<Settlement> {
+    given(std::iter::once(due().into()).chain(events))
+}
+
+#[test]
+fn what_is_not_under_way_can_be_held_back_once() {
+    let not_moved = SettlementResolved { attempt: 1, resolution: Resolution::NotMoved, note: "seen".into() };
+    let still = [vec![], vec![started(1), failed()], vec![started(1), quarantined(), not_moved.into()]];
+    for events in still {
+        let held = after(events).when(SettlementCommand::Withdraw, NOW).then([withdrawn()]);
+        held.when(SettlementCommand::Withdraw, NOW).then_already_done();
+    }
+}
+
+#[test]
+fn what_may_have_moved_cannot_be_held_back() {
+    for (events, name) in [
+        (vec![started(1)], "started"),
+        (vec![started(1), settled(1)], "settled"),
+        (vec![started(1), quarantined()], "quarantined"),
+        (vec![started(1), failed(), started(2)], "started"),
+    ] {
+        after(events).when(SettlementCommand::Withdraw, NOW).then_refused(SettlementRefusal::NotNow(name));
+    }
+    given::<Settlement>([]).when(SettlementCommand::Withdraw, NOW).then_refused(SettlementRefusal::Unknown);
+}
+
+#[test]
+fn what_is_held_back_never_moves_and_never_becomes_due_again() {
+    let held = after([started(1), failed(), withdrawn()]);
+    let never = || SettlementRefusal::NotNow("withdrawn");
+    held.when(start(), NOW).then_refused(never());
+    held.when(settle(1), NOW).then_refused(never());
+    held.when(settle(2), NOW).then_refused(never());
+    let reason = String::from("late");
+    let late = [
+        SettlementCommand::Fail { attempt: 1, reason: reason.clone() },
+        SettlementCommand::Quarantine { attempt: 1, reason: reason.clone() },
+        SettlementCommand::Resolve { resolution: Resolution::NotMoved, note: reason },
+    ];
+    for command in late {
+        held.when(command, NOW).then_refused(never());
+    }
+    held.when(SettlementCommand::Due(due()), NOW).then_already_done();
+    let more = SettlementDue { to: AccountId(Uuid::from_u128(9)), ..due() };
+    held.when(SettlementCommand::Due(more), NOW).then_refused(SettlementRefusal::Different);
 }

@@ -1,5 +1,6 @@
 //! What holds for the whole crate: its place among the others, its recorded events, and its rules under any commands.
 
 mod arrow;
+mod predecessor;
 mod properties;
 mod samples;

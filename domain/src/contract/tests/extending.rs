@@ -58,6 +58,16 @@ fn an_extension_that_nobody_requested_cannot_be_paid() {
 }
 
 #[test]
+fn an_extension_is_paid_at_the_marketplace_that_holds_the_rentals_money() {
+    let waiting = given::<Contract>([started(), requested(1, 400)]);
+    let elsewhere = "other-2".parse().unwrap();
+    waiting
+        .when(ContractCommand::Extend { extension: ext(1), order: elsewhere, paid: cents(500) }, at(1))
+        .then_refused(ContractRefusal::ExtensionUnknown);
+    waiting.when(extend(1, 2, 500), at(2)).then([extended(1, 2, 1_000, 1_500)]);
+}
+
+#[test]
 fn an_extension_is_paid_with_exactly_its_price() {
     let waiting = given::<Contract>([started(), requested(1, 400)]);
     let expected = cents(500);

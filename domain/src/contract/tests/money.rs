@@ -19,7 +19,7 @@ fn ends(
         .then([paid_out(payout.0, payout.1)]);
 }
 
-fn policy_of(by: EndedBy, terms: Terms) -> Policy {
+pub(super) fn policy_of(by: EndedBy, terms: Terms) -> Policy {
     let mut policy = Policy::default();
     *match by {
         EndedBy::Term => &mut policy.term,
@@ -38,7 +38,8 @@ fn ended_by(by: EndedBy, terms: Terms, refunds: &[i128], payout: (i128, i128)) {
     ends(&twice_paid(policy_of(by, terms)), terminate(by), 400, end, refunds, payout);
 }
 
-const EARLY: [EndedBy; 4] = [EndedBy::Renter, EndedBy::Owner, EndedBy::Operator, EndedBy::DeviceLost];
+pub(super) const EARLY: [EndedBy; 4] =
+    [EndedBy::Renter, EndedBy::Owner, EndedBy::Operator, EndedBy::DeviceLost];
 
 #[test]
 fn unused_time_comes_back_for_each_segment_on_its_own() {

@@ -228,6 +228,24 @@ fn a_dispute_takes_in_the_refund_that_is_due_but_not_one_that_is_on_its_way() {
 }
 
 #[test]
+fn a_dispute_about_a_segment_that_went_back_as_a_whole_does_not_hold_the_owners_payout() {
+    let mut script = rented();
+    script.extend([
+        Step::Request { ext: 0, term_s: 500 },
+        Step::OrderExtension { n: 2, epoch: 1, ext: 0, exact: true },
+        Step::Honour { n: 2, crash: false },
+        Step::End { by: EndedBy::Renter, epoch: 1 },
+        Step::Pay,
+    ]);
+    for which in 0..2 {
+        script.extend([0, 1].map(|how| Step::Settle { which, how }));
+    }
+    script.push(Step::Dispute { epoch: 1, segment: 1 });
+    let world = play(&script);
+    assert!(world.contracts[&1].state.rental().unwrap().paid_out);
+}
+
+#[test]
 fn a_long_rental_is_paid_out_by_segments_and_the_rest_at_its_end() {
     let mut script = rented();
     for ext in 0..2 {
