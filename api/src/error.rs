@@ -326,7 +326,6 @@ impl From<ContractRefusal> for Problem {
             ContractRefusal::PaidAtEnd => (CONFLICT, "paid-at-end", again),
             ContractRefusal::Disputed(_) => (CONFLICT, "disputed", "let the dispute be decided first"),
             ContractRefusal::NotDisputed(_) => (CONFLICT, "not-disputed", "open a dispute first"),
-            ContractRefusal::NothingToDispute(_) => (CONFLICT, "nothing-to-dispute", again),
             ContractRefusal::WeightsInvalid => (
                 INVALID,
                 "invalid-weights",

@@ -66,7 +66,6 @@ pub const KINDS: &[(&str, u16, &str)] = &[
     ("not-ready", 503, "The server is starting, stopping or far behind."),
     ("not-yet", 404, "It did not exist at the moment that was asked about."),
     ("nothing-paid", 422, "An order or a sweep must be of more than nothing."),
-    ("nothing-to-dispute", 409, "All of the segment's money was paid or is on its way."),
     ("order-decided", 409, "The order was decided the other way."),
     ("order-differs", 409, "The order id was received with other contents before."),
     ("overloaded", 503, "The server has too much to do right now."),
