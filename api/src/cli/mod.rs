@@ -7,6 +7,7 @@ mod rebuild;
 mod replay;
 mod serve;
 mod show;
+mod verify;
 
 pub use show::layout;
 
@@ -68,6 +69,8 @@ enum Command {
     /// Write the ledger out
     #[command(subcommand)]
     Export(export::Export),
+    /// Check that the ledger, its journal and its views hold together
+    Verify(verify::Verify),
     /// Quote refunds in bulk: JSON lines in, JSON lines out
     Quote(quote::Quote),
     /// Print the effective configuration and where each value comes from
@@ -156,6 +159,7 @@ async fn run(common: Common, command: Command) -> anyhow::Result<()> {
         Command::Rebuild(rebuild) => rebuild.run(&common).await,
         Command::Replay(replay) => replay.run(&common).await,
         Command::Export(export) => export.run(&common).await,
+        Command::Verify(verify) => verify.run(&common).await,
         Command::Quote(quote) => quote.run(),
         Command::Config => show::configuration(&common),
         Command::Completions { shell } => {

@@ -5,10 +5,10 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use domain::{
     id::{ContractId, DeviceId},
-    money::Money,
+    money::{Money, Signed},
     time::Time,
 };
-use projections::views::{Page, contracts::ContractScope};
+use projections::views::{MAX_LIMIT, Page, contracts::ContractScope};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
@@ -222,6 +222,28 @@ impl Story {
         println!(
             "\nAmounts in USD. {events} events hold all of this; paid = refunded + owner + fee in every row."
         );
+        self.accounts().await
+    }
+
+    /// Prints where every account of the journal ends.
+    async fn accounts(&self) -> anyhow::Result<()> {
+        let mut rows = Vec::new();
+        for row in self.market.app.views.balances(None, MAX_LIMIT).await? {
+            let holds = Signed { minor: row.minor, asset: row.asset };
+            ensure!(
+                row.minor == 0 || !row.account.is_liability(),
+                "nothing is owed any more: {}",
+                row.account
+            );
+            rows.push(vec![row.account.to_string(), holds.to_string()]);
+        }
+        println!(
+            "\nWhat is left in escrow are the operator's fees. Every account of the journal ends like this, which"
+        );
+        println!(
+            "`berth export journal | hledger -f - balance --flat --empty` shows of a folder kept with --data:\n"
+        );
+        print!("{}", layout(&["account", "USD"], &rows));
         Ok(())
     }
 }
