@@ -4,9 +4,11 @@ use std::collections::VecDeque;
 
 use crate::{
     aggregate::Aggregate,
-    contract::{Contract, ContractEvent, ModerationIssued, RentalExtended, RentalStarted, Verdict},
+    contract::{Contract, ContractEvent, ModerationIssued, Rental, RentalExtended, RentalStarted, Verdict},
     event::Events,
     id::{AccountId, ContractId, SettlementId},
+    prorate::union,
+    time::{Interval, Time},
 };
 
 /// A contract's state, and what its next events must be.
@@ -71,10 +73,12 @@ impl ContractAudit {
                     faults.push("the segment does not follow on the one before".into());
                 }
             }
-            ContractEvent::RentalTerminated(_) | ContractEvent::RentalExpired(_) => {
-                if rental.is_none_or(|rental| rental.ended.is_some()) {
-                    faults.push("the rental ends twice, or never started".into());
-                }
+            ContractEvent::RentalTerminated(e) => {
+                let fits = |r: &Rental| (r.started.segment.start..r.until()).contains(&e.ended_at);
+                ends(rental, e.ended_at, &e.offline, fits, faults);
+            }
+            ContractEvent::RentalExpired(e) => {
+                ends(rental, e.ended_at, &e.offline, |r| e.ended_at == r.until(), faults);
             }
             ContractEvent::DisputeDecided(e) => {
                 let found = usize::try_from(e.segment).ok().and_then(|i| rental?.segments.get(i));
@@ -146,6 +150,26 @@ impl ContractAudit {
             }
             _ => {}
         }
+    }
+}
+
+/// A rental ends once, within its paid time, and counts outages from before its end.
+fn ends(
+    rental: Option<&Rental>,
+    at: Time,
+    offline: &[Interval],
+    fits: impl Fn(&Rental) -> bool,
+    faults: &mut Vec<String>,
+) {
+    let Some(rental) = rental.filter(|rental| rental.ended.is_none()) else {
+        return faults.push("the rental ends twice, or never started".into());
+    };
+    if !fits(rental) {
+        faults.push(format!("the rental ends at {at}, which is not when it could"));
+    }
+    let window = Interval::new(rental.started.segment.start, at);
+    if union(offline, window) != offline {
+        faults.push("an outage counts that is not of the rental, or counts twice".into());
     }
 }
 
