@@ -314,6 +314,9 @@ impl From<ContractRefusal> for Problem {
             }
             ContractRefusal::ExtensionLapsed => (CONFLICT, "extension-lapsed", "request another extension"),
             ContractRefusal::ExtensionPaid => (CONFLICT, "extension-paid", again),
+            ContractRefusal::WrongMarketplace { .. } => {
+                (CONFLICT, "wrong-marketplace", "pay where the rental was bought")
+            }
             ContractRefusal::NotLapsedYet { .. } => (CONFLICT, "not-lapsed-yet", again),
             ContractRefusal::NotOffered => {
                 (CONFLICT, "not-offered", "ask the owner to offer the device again")
@@ -378,6 +381,7 @@ impl From<&RejectReason> for Problem {
             RejectReason::ExtensionUnknown => (CONFLICT, "extension-unknown"),
             RejectReason::ExtensionLapsed => (CONFLICT, "extension-lapsed"),
             RejectReason::ExtensionPaid => (CONFLICT, "extension-paid"),
+            RejectReason::WrongMarketplace { .. } => (CONFLICT, "wrong-marketplace"),
         };
         Self::new(status, kind, format!("the order is rejected: {reason}"), refunded)
     }

@@ -159,7 +159,7 @@ fn contracts_due(path: &Path, contracts: u64, now: Time) {
     let mut db = Connection::open(path).expect("opens");
     db.pragma_update(None, "cache_size", -262_144).expect("a cache for keys in no order");
     let tx = db.transaction().expect("begins");
-    let mut insert = tx.prepare("insert into due values ('expiry', ?1, ?2, 0, 0)").expect("prepares");
+    let mut insert = tx.prepare("insert into due values ('expiry', ?1, ?2, 0, 0, 0)").expect("prepares");
     for n in 0..contracts {
         let spread = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let id = uuid::Uuid::from_u128(u128::from(spread) << 64 | u128::from(n));

@@ -97,6 +97,7 @@ pub const KINDS: &[(&str, u16, &str)] = &[
     ("wrong-asset", 422, "The amount is in another asset than is due."),
     ("wrong-attempt", 409, "The report is about another attempt than the current one."),
     ("wrong-epoch", 409, "The message is about another lease than the device's current one."),
+    ("wrong-marketplace", 409, "The rental is paid for at another marketplace, which holds its money."),
     ("wrong-setup-code", 403, "The set-up code is wrong or was used."),
 ];
 

@@ -233,6 +233,8 @@ async fn killing_the_server_again_and_again_loses_nothing_and_doubles_nothing() 
     settle_everything(&world, &shop).await;
     world.kill();
     books_are_right(&world.events(), &acknowledged);
+    let verified = world.berth().arg("verify").output().unwrap();
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
 }
 
 /// Every rental ends, every device is erased and registered again.

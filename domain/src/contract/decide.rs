@@ -116,8 +116,11 @@ impl Contract {
             return Err(ContractRefusal::Over);
         }
         // What was paid elsewhere could not leave with the payout, which has one marketplace.
-        let same_market = order.marketplace == rental.started.order.marketplace;
-        let asked = rental.pending.as_ref().filter(|p| p.extension == extension && same_market);
+        let expected = &rental.started.order.marketplace;
+        if order.marketplace != *expected {
+            return Err(ContractRefusal::WrongMarketplace { expected: expected.clone() });
+        }
+        let asked = rental.pending.as_ref().filter(|p| p.extension == extension);
         let asked = asked.ok_or(ContractRefusal::ExtensionUnknown)?;
         if now >= asked.lapses_at {
             return Err(ContractRefusal::ExtensionLapsed);

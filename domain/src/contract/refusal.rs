@@ -2,7 +2,7 @@
 
 use super::MAX_SEGMENTS;
 use crate::{
-    id::ExtensionId,
+    id::{ExtensionId, MarketplaceName},
     money::{Asset, Money},
     order::RejectReason,
     time::{Seconds, Time},
@@ -73,6 +73,12 @@ pub enum ContractRefusal {
     /// Another order paid it.
     #[error("the extension was already paid by another order")]
     ExtensionPaid,
+    /// The rental's money is held elsewhere.
+    #[error("the rental is paid for at the marketplace {expected}")]
+    WrongMarketplace {
+        /// Where.
+        expected: MarketplaceName,
+    },
     /// It can still be paid.
     #[error("the extension can be paid until {until}")]
     NotLapsedYet {
@@ -150,6 +156,9 @@ impl ContractRefusal {
             }
             Self::ExtensionLapsed => RejectReason::ExtensionLapsed,
             Self::ExtensionPaid => RejectReason::ExtensionPaid,
+            Self::WrongMarketplace { expected } => {
+                RejectReason::WrongMarketplace { expected: expected.clone() }
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     events,
-    id::{AccountId, ContractId, DeviceId, ExtensionId, OrderKey, SettlementId},
+    id::{AccountId, ContractId, DeviceId, ExtensionId, MarketplaceName, OrderKey, SettlementId},
     money::{Asset, Money},
     time::{Interval, Seconds},
 };
@@ -89,6 +89,12 @@ pub enum RejectReason {
     /// Another order paid it.
     #[error("the extension was already paid by another order")]
     ExtensionPaid,
+    /// The rental's money is held at another marketplace.
+    #[error("the rental is paid for at the marketplace {expected}")]
+    WrongMarketplace {
+        /// Where.
+        expected: MarketplaceName,
+    },
 }
 
 impl RejectReason {
@@ -111,6 +117,7 @@ impl RejectReason {
             Self::ExtensionUnknown => "extension_unknown",
             Self::ExtensionLapsed => "extension_lapsed",
             Self::ExtensionPaid => "extension_paid",
+            Self::WrongMarketplace { .. } => "wrong_marketplace",
         }
     }
 }
@@ -139,7 +146,7 @@ events! {
             segment: Interval,
         }
         /// The order cannot be honoured; all of it goes back.
-        OrderRejected = 1 {
+        OrderRejected = 2 {
             /// The order.
             order: OrderKey,
             /// Why.

@@ -70,6 +70,11 @@ pub enum RejectReason {
     ExtensionLapsed,
     /// Another order paid it.
     ExtensionPaid,
+    /// The rental's money is held at another marketplace.
+    WrongMarketplace {
+        /// Where.
+        expected: String,
+    },
 }
 
 /// How far an order is.

@@ -63,7 +63,7 @@ fn an_extension_is_paid_at_the_marketplace_that_holds_the_rentals_money() {
     let elsewhere = "other-2".parse().unwrap();
     waiting
         .when(ContractCommand::Extend { extension: ext(1), order: elsewhere, paid: cents(500) }, at(1))
-        .then_refused(ContractRefusal::ExtensionUnknown);
+        .then_refused(ContractRefusal::WrongMarketplace { expected: "ob".parse().unwrap() });
     waiting.when(extend(1, 2, 500), at(2)).then([extended(1, 2, 1_000, 1_500)]);
 }
 
