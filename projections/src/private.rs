@@ -161,6 +161,16 @@ impl Private {
         Ok(())
     }
 
+    /// Takes something off that list, if it is there: it has been seen to.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn end_attention(&self, subject: &str, what: &str) -> Result<(), PrivateError> {
+        let query = sqlx::query("delete from attention where subject = ? and what = ?");
+        query.bind(subject).bind(what).execute(&self.pool).await?;
+        Ok(())
+    }
+
     /// What a human should look at, oldest first, at most 500.
     ///
     /// # Errors

@@ -5,7 +5,7 @@
 //! | `OrderReceived` | start or extend the contract, then accept or reject the order |
 //! | `OrderRejected`, `RefundIssued`, `ModerationIssued`, `PayoutsReleased` | the settlement is due |
 //! | `PayoutIssued`, `SegmentPayoutIssued` | the settlement is due, or the payout waits in the owner's purse |
-//! | `DisputeOpened` | the segment's refund is held back, if it is not on its way |
+//! | `DisputeOpened` | the segment's refund is held back, if it is not on its way; a human is called to decide |
 //! | `RentalExpired`, `RentalTerminated`, `OfferClosed` | the device's lease ends |
 //! | `LeaseGranted` | if its port was reclaimed meanwhile, the lease's offer is closed |
 //! | `LeaseEnded` | the gateway's port is released |
@@ -23,6 +23,7 @@
 //! refused against expectation, the event is put on the operator's list and the steward goes on: one odd event must not
 //! stop everybody's money. Two stewards at once are wasteful, not wrong.
 
+mod money;
 mod react;
 
 use std::time::Duration;

@@ -7,21 +7,29 @@ use domain::{
     device::{Device, DeviceCommand, DeviceEvent, LeaseEnd},
     event::{Recorded, SystemPart},
     gateway::{Gateway, GatewayCommand},
-    id::{AccountId, ContractId, DeviceId, Epoch, OrderKey, SettlementId},
-    money::Money,
+    id::{ContractId, DeviceId, Epoch, SettlementId},
     order::OrderEvent,
     policy::EndedBy,
-    purse::{Purse, PurseEvent},
-    settlement::{Resolution, Settlement, SettlementCommand, SettlementDue, SettlementEvent, SettlementKind},
+    purse::PurseEvent,
+    settlement::{Resolution, Settlement, SettlementDue, SettlementEvent, SettlementKind},
 };
 use projections::private::Attention;
 
+use super::money::{Payout, moved, pay_out, settlement_due};
 use crate::{
     app::App,
     contracts, disputes,
     execute::{By, ExecuteError},
-    orders, payouts,
+    orders,
 };
+
+/// What a human is called for while a settlement is in doubt.
+const QUARANTINED: &str = "settlement quarantined";
+
+/// What a human is called for while a dispute is open.
+fn dispute(segment: u32) -> String {
+    format!("segment {segment} disputed")
+}
 
 /// Issues what follows from one event.
 ///
@@ -62,7 +70,10 @@ pub(super) async fn react(app: &App, recorded: &Recorded) -> anyhow::Result<()> 
             if app.executor.load::<Settlement>(&refund).await?.state.due().is_some() {
                 disputes::hold(app, refund, &by).await?;
             }
-            Ok(())
+            call(app, recorded, &dispute(e.segment), "the money waits for a decision".into()).await
+        }
+        AnyEvent::Contract(ContractEvent::DisputeDecided(e)) => {
+            Ok(app.private.end_attention(recorded.stream.as_str(), &dispute(e.segment)).await?)
         }
         AnyEvent::Purse(PurseEvent::PayoutsReleased(e)) => {
             let (kind, contract) = (SettlementKind::Payout, None);
@@ -115,69 +126,24 @@ pub(super) async fn react(app: &App, recorded: &Recorded) -> anyhow::Result<()> 
         AnyEvent::Settlement(SettlementEvent::SettlementSettled(e)) => {
             moved(app, recorded, e.movement.moved, &by).await
         }
-        AnyEvent::Settlement(SettlementEvent::SettlementResolved(e)) => match e.resolution {
-            Resolution::Moved { movement } => moved(app, recorded, movement.moved, &by).await,
-            Resolution::NotMoved => Ok(()),
-        },
+        AnyEvent::Settlement(SettlementEvent::SettlementResolved(e)) => {
+            app.private.end_attention(recorded.stream.as_str(), QUARANTINED).await?;
+            match e.resolution {
+                Resolution::Moved { movement } => moved(app, recorded, movement.moved, &by).await,
+                Resolution::NotMoved => Ok(()),
+            }
+        }
         AnyEvent::Settlement(SettlementEvent::SettlementQuarantined(e)) => {
-            let (subject, since) = (recorded.stream.to_string(), app.clock.time());
-            let (what, detail) = ("settlement quarantined".into(), e.reason);
-            Ok(app.private.call_attention(&Attention { subject, what, detail, since }).await?)
+            call(app, recorded, QUARANTINED, e.reason).await
         }
         _ => Ok(()),
     }
 }
 
-/// What an owner is to be paid.
-struct Payout {
-    settlement: SettlementId,
-    order: OrderKey,
-    owner: AccountId,
-    amount: Money,
-}
-
-/// Makes a payout due, or lets it wait: the contract pinned which, so a repetition decides the same.
-async fn pay_out(app: &App, recorded: &Recorded, payout: Payout, by: &By) -> anyhow::Result<()> {
-    let Payout { settlement, order, owner, amount } = payout;
-    if amount.is_zero() {
-        return Ok(());
-    }
-    let contract = recorded.stream.key().parse()?;
-    if let Some(minimum) = payouts::minimum(app, contract).await? {
-        let (purse, hold) = payouts::held(contract, settlement, order, owner, amount, minimum);
-        return carry_out::<Purse>(app, recorded, &purse, hold, by).await;
-    }
-    let (kind, contract) = (SettlementKind::Payout, Some(contract));
-    let due = SettlementDue { kind, order, contract, to: owner, amount };
-    settlement_due(app, recorded, settlement, due, by).await
-}
-
-/// What really moved is recorded as reported. Of less than was due the rest is due; either way a human must look at it.
-async fn moved(app: &App, recorded: &Recorded, moved: Money, by: &By) -> anyhow::Result<()> {
-    let id: SettlementId = recorded.stream.key().parse()?;
-    let state = app.executor.load::<Settlement>(&id).await?.state;
-    let Some(all) = state.due().filter(|due| due.amount != moved).cloned() else { return Ok(()) };
-    let due = all.amount;
-    if moved.minor() < due.minor() {
-        let amount = Money::from_minor(due.minor() - moved.minor(), due.asset())?;
-        let rest = SettlementDue { amount, ..all };
-        settlement_due(app, recorded, SettlementId::rest_of(id), rest, by).await?;
-    }
-    tracing::warn!(stream = %recorded.stream, %due, %moved, "another amount moved than was due");
-    let (subject, what, since) =
-        (recorded.stream.to_string(), "another amount moved".into(), app.clock.time());
-    let detail = format!("{due} were due, {moved} moved");
+/// Puts something on the list of what a human should look at.
+pub(super) async fn call(app: &App, about: &Recorded, what: &str, detail: String) -> anyhow::Result<()> {
+    let (subject, what, since) = (about.stream.to_string(), what.to_owned(), app.clock.time());
     Ok(app.private.call_attention(&Attention { subject, what, detail, since }).await?)
-}
-
-async fn settlement_due(
-    app: &App,
-    cause: &Recorded,
-    id: SettlementId,
-    due: SettlementDue,
-    by: &By,
-) -> anyhow::Result<()> {
-    carry_out::<Settlement>(app, cause, &id, SettlementCommand::Due(due), by).await
 }
 
 async fn end_lease(
@@ -213,7 +179,7 @@ async fn close_offer(
     }
 }
 
-async fn carry_out<A: Aggregate>(
+pub(super) async fn carry_out<A: Aggregate>(
     app: &App,
     cause: &Recorded,
     id: &A::Id,
@@ -244,7 +210,6 @@ async fn attention(
     why: &(dyn std::error::Error + Sync),
 ) -> anyhow::Result<()> {
     tracing::error!(stream = %cause.stream, position = cause.position, error = %why, "a consequence was refused");
-    let (subject, what) = (cause.stream.to_string(), what.to_string());
     let detail = format!("event {} ({}): {why}", cause.position, cause.event.kind);
-    Ok(app.private.call_attention(&Attention { subject, what, detail, since: app.clock.time() }).await?)
+    call(app, cause, what, detail).await
 }

@@ -1,0 +1,66 @@
+//! What follows for money: what was issued becomes due, or waits; what moved is compared with what was due.
+//!
+//! # Correctness
+//! Each settlement has one id that follows from what issued it, so a repetition makes nothing due twice. Whether a payout
+//! waits in a purse was pinned when its contract started: no later configuration can make it due both ways.
+
+use domain::{
+    event::Recorded,
+    id::{AccountId, OrderKey, SettlementId},
+    money::Money,
+    purse::Purse,
+    settlement::{Settlement, SettlementCommand, SettlementDue, SettlementKind},
+};
+
+use super::react::{call, carry_out};
+use crate::{app::App, execute::By, payouts};
+
+/// Makes a settlement due.
+pub(super) async fn settlement_due(
+    app: &App,
+    cause: &Recorded,
+    id: SettlementId,
+    due: SettlementDue,
+    by: &By,
+) -> anyhow::Result<()> {
+    carry_out::<Settlement>(app, cause, &id, SettlementCommand::Due(due), by).await
+}
+
+/// What an owner is to be paid.
+pub(super) struct Payout {
+    pub settlement: SettlementId,
+    pub order: OrderKey,
+    pub owner: AccountId,
+    pub amount: Money,
+}
+
+/// Makes a payout due, or lets it wait: the contract pinned which, so a repetition decides the same.
+pub(super) async fn pay_out(app: &App, recorded: &Recorded, payout: Payout, by: &By) -> anyhow::Result<()> {
+    let Payout { settlement, order, owner, amount } = payout;
+    if amount.is_zero() {
+        return Ok(());
+    }
+    let contract = recorded.stream.key().parse()?;
+    if let Some(minimum) = payouts::minimum(app, contract).await? {
+        let (purse, hold) = payouts::held(contract, settlement, order, owner, amount, minimum);
+        return carry_out::<Purse>(app, recorded, &purse, hold, by).await;
+    }
+    let (kind, contract) = (SettlementKind::Payout, Some(contract));
+    let due = SettlementDue { kind, order, contract, to: owner, amount };
+    settlement_due(app, recorded, settlement, due, by).await
+}
+
+/// What really moved is recorded as reported. Of less than was due the rest is due; either way a human must look at it.
+pub(super) async fn moved(app: &App, recorded: &Recorded, moved: Money, by: &By) -> anyhow::Result<()> {
+    let id: SettlementId = recorded.stream.key().parse()?;
+    let state = app.executor.load::<Settlement>(&id).await?.state;
+    let Some(all) = state.due().filter(|due| due.amount != moved).cloned() else { return Ok(()) };
+    let due = all.amount;
+    if moved.minor() < due.minor() {
+        let amount = Money::from_minor(due.minor() - moved.minor(), due.asset())?;
+        let rest = SettlementDue { amount, ..all };
+        settlement_due(app, recorded, SettlementId::rest_of(id), rest, by).await?;
+    }
+    tracing::warn!(stream = %recorded.stream, %due, %moved, "another amount moved than was due");
+    call(app, recorded, "another amount moved", format!("{due} were due, {moved} moved")).await
+}
