@@ -5,8 +5,9 @@
 //! waits in a purse was pinned when its contract started: no later configuration can make it due both ways.
 
 use domain::{
+    contract::ContractEvent,
     event::Recorded,
-    id::{AccountId, OrderKey, SettlementId},
+    id::SettlementId,
     money::Money,
     purse::Purse,
     settlement::{Settlement, SettlementCommand, SettlementDue, SettlementKind},
@@ -26,27 +27,22 @@ pub(super) async fn settlement_due(
     carry_out::<Settlement>(app, cause, &id, SettlementCommand::Due(due), by).await
 }
 
-/// What an owner is to be paid.
-pub(super) struct Payout {
-    pub settlement: SettlementId,
-    pub order: OrderKey,
-    pub owner: AccountId,
-    pub amount: Money,
-}
-
-/// Makes a payout due, or lets it wait: the contract pinned which, so a repetition decides the same.
-pub(super) async fn pay_out(app: &App, recorded: &Recorded, payout: Payout, by: &By) -> anyhow::Result<()> {
-    let Payout { settlement, order, owner, amount } = payout;
-    if amount.is_zero() {
-        return Ok(());
-    }
+/// Makes due what a contract's event issued. A payout may have to wait: the contract pinned that, so a repetition
+/// decides the same.
+pub(super) async fn issued(
+    app: &App,
+    recorded: &Recorded,
+    event: &ContractEvent,
+    by: &By,
+) -> anyhow::Result<()> {
     let contract = recorded.stream.key().parse()?;
-    if let Some(minimum) = payouts::minimum(app, contract).await? {
-        let (purse, hold) = payouts::held(contract, settlement, order, owner, amount, minimum);
+    let Some((settlement, due)) = event.settlement(contract) else { return Ok(()) };
+    if due.kind == SettlementKind::Payout
+        && let Some(minimum) = payouts::minimum(app, contract).await?
+    {
+        let (purse, hold) = payouts::held(contract, settlement, due.order, due.to, due.amount, minimum);
         return carry_out::<Purse>(app, recorded, &purse, hold, by).await;
     }
-    let (kind, contract) = (SettlementKind::Payout, Some(contract));
-    let due = SettlementDue { kind, order, contract, to: owner, amount };
     settlement_due(app, recorded, settlement, due, by).await
 }
 

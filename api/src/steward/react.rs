@@ -15,7 +15,7 @@ use domain::{
 };
 use projections::private::Attention;
 
-use super::money::{Payout, moved, pay_out, settlement_due};
+use super::money::{issued, moved, settlement_due};
 use crate::{
     app::App,
     contracts, disputes,
@@ -45,24 +45,12 @@ pub(super) async fn react(app: &App, recorded: &Recorded) -> anyhow::Result<()> 
             let due = SettlementDue { kind, order: e.order, contract, to: e.renter, amount: e.refund };
             settlement_due(app, recorded, e.settlement, due, &by).await
         }
-        AnyEvent::Contract(ContractEvent::RefundIssued(e)) => {
-            let (kind, contract) = (SettlementKind::Refund, recorded.stream.key().parse().ok());
-            let due = SettlementDue { kind, order: e.order, contract, to: e.renter, amount: e.amount };
-            settlement_due(app, recorded, e.settlement, due, &by).await
-        }
-        AnyEvent::Contract(ContractEvent::PayoutIssued(e)) => {
-            let paid = Payout { settlement: e.settlement, order: e.order, owner: e.owner, amount: e.amount };
-            pay_out(app, recorded, paid, &by).await
-        }
-        AnyEvent::Contract(ContractEvent::SegmentPayoutIssued(e)) => {
-            let paid = Payout { settlement: e.settlement, order: e.order, owner: e.owner, amount: e.amount };
-            pay_out(app, recorded, paid, &by).await
-        }
-        AnyEvent::Contract(ContractEvent::ModerationIssued(e)) => {
-            let (kind, contract) = (SettlementKind::Moderation, recorded.stream.key().parse().ok());
-            let due = SettlementDue { kind, order: e.order, contract, to: e.moderator, amount: e.amount };
-            settlement_due(app, recorded, e.settlement, due, &by).await
-        }
+        AnyEvent::Contract(
+            e @ (ContractEvent::RefundIssued(_)
+            | ContractEvent::PayoutIssued(_)
+            | ContractEvent::SegmentPayoutIssued(_)
+            | ContractEvent::ModerationIssued(_)),
+        ) => issued(app, recorded, &e, &by).await,
         AnyEvent::Contract(ContractEvent::DisputeOpened(e)) => {
             let contract = recorded.stream.key().parse()?;
             let refund = SettlementId::refund(contract, usize::try_from(e.segment)?);

@@ -104,27 +104,15 @@ impl Audit {
         if audit.is_closed() {
             self.contracts.remove(&id);
         }
-        let contract = Some(contract);
-        let (id, kind, order, to, amount) = match event.clone() {
-            ContractEvent::RefundIssued(e) => {
-                (e.settlement, SettlementKind::Refund, e.order, e.renter, e.amount)
-            }
-            ContractEvent::PayoutIssued(e) => {
-                *self.earned.entry(e.fee.asset()).or_default() += e.fee.minor();
-                (e.settlement, SettlementKind::Payout, e.order, e.owner, e.amount)
-            }
-            ContractEvent::SegmentPayoutIssued(e) => {
-                *self.earned.entry(e.fee.asset()).or_default() += e.fee.minor();
-                (e.settlement, SettlementKind::Payout, e.order, e.owner, e.amount)
-            }
-            ContractEvent::ModerationIssued(e) => {
-                (e.settlement, SettlementKind::Moderation, e.order, e.moderator, e.amount)
-            }
-            _ => return,
+        let fee = match event {
+            ContractEvent::PayoutIssued(e) => Some(e.fee),
+            ContractEvent::SegmentPayoutIssued(e) => Some(e.fee),
+            _ => None,
         };
-        if !amount.is_zero() {
-            self.issued.insert(id, SettlementDue { kind, order, contract, to, amount });
+        if let Some(fee) = fee {
+            *self.earned.entry(fee.asset()).or_default() += fee.minor();
         }
+        self.issued.extend(event.settlement(contract));
     }
 
     fn settlement(&mut self, happened: &Happened<'_>, event: &SettlementEvent, faults: &mut Vec<String>) {

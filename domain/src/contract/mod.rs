@@ -16,6 +16,7 @@
 mod command;
 mod decide;
 mod event;
+mod issue;
 mod refusal;
 mod rental;
 mod verdict;

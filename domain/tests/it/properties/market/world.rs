@@ -242,25 +242,8 @@ impl World {
     fn decided(&self) -> Vec<(SettlementId, SettlementDue)> {
         let mut all = Vec::new();
         for (epoch, contract) in &self.contracts {
-            let contract_id = Some(ContractId::of(DEVICE, *epoch));
-            for event in &contract.events {
-                let (id, kind, order, to, amount) = match event.clone() {
-                    ContractEvent::RefundIssued(e) => {
-                        (e.settlement, SettlementKind::Refund, e.order, e.renter, e.amount)
-                    }
-                    ContractEvent::PayoutIssued(e) => {
-                        (e.settlement, SettlementKind::Payout, e.order, e.owner, e.amount)
-                    }
-                    ContractEvent::SegmentPayoutIssued(e) => {
-                        (e.settlement, SettlementKind::Payout, e.order, e.owner, e.amount)
-                    }
-                    ContractEvent::ModerationIssued(e) => {
-                        (e.settlement, SettlementKind::Moderation, e.order, e.moderator, e.amount)
-                    }
-                    _ => continue,
-                };
-                all.push((id, SettlementDue { kind, order, contract: contract_id, to, amount }));
-            }
+            let id = ContractId::of(DEVICE, *epoch);
+            all.extend(contract.events.iter().filter_map(|event| event.settlement(id)));
         }
         for order in self.orders.values() {
             if let Some(Fate::Rejected(e)) = order.state.fate().cloned() {
