@@ -27,7 +27,7 @@ use std::{
 
 use self::builder::build;
 pub use self::{
-    compare::{Difference, compare},
+    compare::{Compared, Difference, compare},
     journal::{JournalAt, journal_at},
     scratch::Scratch,
 };

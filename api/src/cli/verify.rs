@@ -19,7 +19,7 @@ use domain::{
 use indicatif::{ProgressBar, ProgressStyle};
 use projections::{
     log::{EventLog, MAX_PAGE, pages::Pages, sqlite::SqliteLog},
-    rebuild,
+    rebuild::{self, Compared, Difference},
 };
 use serde::Serialize;
 use uuid::Uuid;
@@ -203,16 +203,20 @@ async fn views(log: &Arc<dyn EventLog>, data: &DataDir) -> anyhow::Result<Check>
     }
     let mut faults = Faults::default();
     let looked_at = match rebuild::compare(log, &data.views(), bar()).await {
-        Ok((next, found)) => {
-            for difference in found {
-                let rebuild::Difference { view, table, extra, missing } = difference;
+        Ok(Compared { views, absent, differences }) => {
+            for Difference { view, table, extra, missing } in differences {
                 faults.add(|| {
                     format!(
                         "{table} has {extra} rows too many and lacks {missing}; run `berth rebuild {view}`"
                     )
                 });
             }
-            format!("all views as of position {}", next.saturating_sub(1))
+            let position = views.iter().map(|(_, next)| *next).min().unwrap_or(0).saturating_sub(1);
+            let absent = match absent.as_slice() {
+                [] => String::new(),
+                absent => format!("; not built yet: {}", absent.join(", ")),
+            };
+            format!("{} views as of position {position}{absent}", views.len())
         }
         Err(e) => {
             faults.add(|| e.to_string());

@@ -1,6 +1,6 @@
 //! Are the served views what the log gives? They are built again elsewhere and compared row by row.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use domain::event::Position;
 use rusqlite::Connection;
@@ -28,58 +28,69 @@ pub struct Difference {
     pub missing: u64,
 }
 
-/// Builds every view again from the log, as far as the served ones are folded, and compares them. Answers that position
-/// and what differs.
+/// What a comparison came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Compared {
+    /// The views that were compared, each with the first position that it has not folded.
+    pub views: Vec<(&'static str, Position)>,
+    /// The views that are not there in this program's form: they are built when a server starts.
+    pub absent: Vec<&'static str>,
+    /// What differs.
+    pub differences: Vec<Difference>,
+}
+
+/// Builds the served views again from the log, each as far as it is folded, and compares them.
 ///
 /// # Errors
-/// When a file or the log cannot be used, or the served views are of another form: then rebuild them.
+/// When a file or the log cannot be used.
 pub async fn compare(
     log: &Arc<dyn EventLog>,
     path: &Path,
     report: impl Fn(Step) + Send + Sync + 'static,
-) -> Result<(Position, Vec<Difference>), ViewError> {
+) -> Result<Compared, ViewError> {
     let (at, scratch) = (path.to_owned(), Scratch::new()?);
     let built = scratch.path().display().to_string();
     // Reading the checkpoints begins a transaction in which the served rows stay as they are; the built ones are first
     // looked at when they are complete.
-    let (served, next) = blocking(move || {
+    let (served, mut compared) = blocking(move || {
         let served = file::reader(&at)?;
         served.execute("attach database ?1 as built", [built])?;
         served.execute_batch("begin")?;
-        let next = checkpoint(&served)?;
-        Ok((served, next))
+        let compared = checkpoints(&served)?;
+        Ok((served, compared))
     })
     .await?;
-    scratch.build(log, next, &views::names(), report).await?;
-    let found = blocking(move || differences(&served)).await?;
+    // Mostly all are equally far.
+    let mut by_end: BTreeMap<Position, Vec<&str>> = BTreeMap::new();
+    for (view, end) in &compared.views {
+        by_end.entry(*end).or_default().push(view);
+    }
+    let report = Arc::new(report);
+    for (end, views) in by_end {
+        let report = report.clone();
+        scratch.build(log, end, &views, move |step| report(step)).await?;
+    }
+    let views: Vec<_> = compared.views.iter().map(|(view, _)| *view).collect();
+    compared.differences = blocking(move || differences(&served, &views)).await?;
     drop(scratch);
-    Ok((next, found))
+    Ok(compared)
 }
 
-/// The position up to which every view is folded.
-fn checkpoint(db: &Connection) -> Result<Position, ViewError> {
-    let mut found = Vec::new();
+fn checkpoints(db: &Connection) -> Result<Compared, ViewError> {
+    let mut compared = Compared::default();
     for view in views::all(false) {
-        match file::checkpoint(db, view.name())? {
-            Some(Checkpoint { version, digest, next, .. })
-                if version == view.version() && digest == view.digest() =>
-            {
-                found.push(next);
-            }
-            _ => return Err(ViewError::Replaced { view: view.name() }),
+        let current = |c: &Checkpoint| c.version == view.version() && c.digest == view.digest();
+        match file::checkpoint(db, view.name())?.filter(current) {
+            Some(Checkpoint { next, .. }) => compared.views.push((view.name(), next)),
+            None => compared.absent.push(view.name()),
         }
     }
-    let (first, last) = (found.iter().min().copied(), found.iter().max().copied());
-    match first.zip(last) {
-        Some((first, last)) if first == last => Ok(first),
-        Some((first, last)) => Err(ViewError::Gap { expected: last, found: first }),
-        None => Ok(0),
-    }
+    Ok(compared)
 }
 
-fn differences(served: &Connection) -> Result<Vec<Difference>, ViewError> {
+fn differences(served: &Connection, views: &[&str]) -> Result<Vec<Difference>, ViewError> {
     let mut found = Vec::new();
-    for (view, table) in views::tables() {
+    for (view, table) in views::tables().into_iter().filter(|(view, _)| views.contains(view)) {
         let count = |from: &str, except: &str| {
             let sql = format!("select count(*) from (select * from {from} except select * from {except})");
             served.query_row(&sql, (), |row| row.get::<_, i64>(0)).map(i64::cast_unsigned)
