@@ -9,6 +9,7 @@ pub mod answer;
 pub mod auth;
 pub mod contracts;
 pub mod devices;
+pub mod disputes;
 pub mod enrolment;
 pub mod event_stream;
 pub mod events;
@@ -109,6 +110,8 @@ fn for_rentals() -> OpenApiRouter<App> {
         .routes(routes!(rentals::request_extension))
         .routes(routes!(rentals::terminate_rental))
         .routes(routes!(rentals::get_credentials))
+        .routes(routes!(disputes::open_dispute))
+        .routes(routes!(disputes::decide_dispute))
 }
 
 fn for_operators() -> OpenApiRouter<App> {

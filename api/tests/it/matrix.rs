@@ -97,6 +97,8 @@ const TABLE: &[(&str, u16, &[&str])] = &[
     ("request_extension", 412, &["renter"]),
     ("terminate_rental", 412, &["owner", "renter", "operator"]),
     ("get_credentials", 200, &["renter"]),
+    ("open_dispute", 412, &["owner", "renter", "marketplace", "operator"]),
+    ("decide_dispute", 412, &["marketplace", "operator"]),
     ("list_events", 200, WATCHERS),
     ("stream_events", 200, WATCHERS),
     ("contract_history", 200, WATCHERS),
@@ -185,6 +187,7 @@ impl World {
         let path = path
             .replace("{subject}", &self.contract)
             .replace("{kind}", "stale")
+            .replace("{segment}", "0")
             .replace("{webhook}", &self.webhook);
         match operation.name.as_str() {
             "get_order" => format!("{path}?marketplace=shop"),
@@ -212,6 +215,8 @@ impl World {
                 rental_order(&format!("again-{actor}"), renter, &self.device.id, 3_600, usd("0.60"))
             }
             "request_extension" => json!({"term_s": 3_600}),
+            "open_dispute" => json!({"segment": 0}),
+            "decide_dispute" => json!({"weights": {"renter": 1, "owner": 1}}),
             "open_account" => json!({"name": "Rita", "roles": ["renter"]}),
             "change_account" => json!({"email": "r@example.org"}),
             "grant_role" => json!({"role": "owner"}),
