@@ -58,6 +58,8 @@ async fn every_list_can_be_walked_page_by_page() {
         ("/v1/orders", &shop.token, "order_id", 14),
         ("/v1/refunds?status=due", &shop.token, "settlement", 7),
         ("/v1/refunds", &renter.token, "settlement", 7),
+        ("/v1/settlements", &renter.token, "settlement", 7),
+        ("/v1/settlements?kind=refund&status=due", &shop.token, "settlement", 7),
         ("/v1/accounts", &test.operator, "account", 4),
         ("/v1/webhooks", &test.operator, "webhook", 7),
     ] {

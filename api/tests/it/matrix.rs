@@ -81,9 +81,11 @@ const TABLE: &[(&str, u16, &[&str])] = &[
     ("transfer_device", 412, KEEPERS),
     ("list_payouts", 200, MONEY_READERS),
     ("list_refunds", 200, MONEY_READERS),
+    ("list_settlements", 200, MONEY_READERS),
     ("get_settlement", 200, &["renter", "marketplace", "auditor", "operator"]),
     ("start_settlement", 412, &["marketplace", "operator"]),
     ("report_settled", 412, &["marketplace", "operator"]),
+    ("settle_by_hand", 412, &["marketplace", "operator"]),
     ("report_failed", 412, &["marketplace", "operator"]),
     ("report_quarantined", 412, &["marketplace", "operator"]),
     ("resolve_settlement", 412, &["operator"]),
@@ -217,6 +219,7 @@ impl World {
             "request_extension" => json!({"term_s": 3_600}),
             "open_dispute" => json!({"segment": 0}),
             "decide_dispute" => json!({"weights": {"renter": 1, "owner": 1}}),
+            "settle_by_hand" => json!({"reference": "tx"}),
             "open_account" => json!({"name": "Rita", "roles": ["renter"]}),
             "change_account" => json!({"email": "r@example.org"}),
             "grant_role" => json!({"role": "owner"}),
@@ -301,6 +304,8 @@ async fn lists_hold_nothing_that_belongs_to_strangers() {
         ("contracts", "renter", "other_renter"),
         ("refunds", "renter", "other_renter"),
         ("refunds", "marketplace", "other_marketplace"),
+        ("settlements", "renter", "other_renter"),
+        ("settlements", "marketplace", "other_marketplace"),
         ("orders", "marketplace", "other_marketplace"),
     ] {
         let items = async |who: &str| {
