@@ -24,6 +24,7 @@ pub mod offers;
 pub mod openapi;
 pub mod orders;
 pub mod problems;
+pub mod purses;
 pub mod rentals;
 pub mod roles;
 pub mod schema;
@@ -91,6 +92,8 @@ fn for_owners() -> OpenApiRouter<App> {
         .routes(routes!(enrolment::replace_enrolment_key))
         .routes(routes!(enrolment::transfer_device))
         .routes(routes!(settlements::list_payouts))
+        .routes(routes!(purses::list_held_payouts))
+        .routes(routes!(purses::release_payouts))
 }
 
 fn for_rentals() -> OpenApiRouter<App> {

@@ -82,6 +82,8 @@ const TABLE: &[(&str, u16, &[&str])] = &[
     ("list_payouts", 200, MONEY_READERS),
     ("list_refunds", 200, MONEY_READERS),
     ("list_settlements", 200, MONEY_READERS),
+    ("list_held_payouts", 200, DEVICE_READERS),
+    ("release_payouts", 200, &["owner", "other_owner", "both", "operator"]),
     ("get_settlement", 200, &["renter", "marketplace", "auditor", "operator"]),
     ("start_settlement", 412, &["marketplace", "operator"]),
     ("report_settled", 412, &["marketplace", "operator"]),
@@ -220,6 +222,10 @@ impl World {
             "open_dispute" => json!({"segment": 0}),
             "decide_dispute" => json!({"weights": {"renter": 1, "owner": 1}}),
             "settle_by_hand" => json!({"reference": "tx"}),
+            "release_payouts" if actor == "operator" => {
+                json!({"marketplace": "shop", "asset": "USD", "owner": self.who("owner").id})
+            }
+            "release_payouts" => json!({"marketplace": "shop", "asset": "USD"}),
             "open_account" => json!({"name": "Rita", "roles": ["renter"]}),
             "change_account" => json!({"email": "r@example.org"}),
             "grant_role" => json!({"role": "owner"}),
