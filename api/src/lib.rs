@@ -28,4 +28,5 @@ pub mod server;
 pub mod settling;
 pub mod steward;
 pub mod telemetry;
+pub mod treasury;
 pub mod webhooks;

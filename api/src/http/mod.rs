@@ -17,6 +17,7 @@ pub mod extract;
 pub mod frame;
 pub mod history;
 pub mod idempotency;
+pub mod journal;
 pub mod list;
 pub mod machine;
 pub mod market;
@@ -34,6 +35,7 @@ pub mod status;
 pub mod steps;
 pub mod timeline;
 pub mod tokens;
+pub mod treasury;
 pub mod webhooks;
 
 use axum::{Router, extract::DefaultBodyLimit, middleware};
@@ -117,6 +119,7 @@ fn for_rentals() -> OpenApiRouter<App> {
         .routes(routes!(rentals::get_credentials))
         .routes(routes!(disputes::open_dispute))
         .routes(routes!(disputes::decide_dispute))
+        .routes(routes!(journal::list_owed))
 }
 
 fn for_operators() -> OpenApiRouter<App> {
@@ -124,6 +127,9 @@ fn for_operators() -> OpenApiRouter<App> {
         .routes(routes!(events::list_events))
         .routes(routes!(event_stream::stream_events))
         .routes(routes!(history::contract_history))
+        .routes(routes!(journal::list_journal))
+        .routes(routes!(journal::list_balances))
+        .routes(routes!(treasury::record_sweep))
         .routes(routes!(timeline::subject_timeline))
         .routes(routes!(accounts::open_account, accounts::list_accounts))
         .routes(routes!(accounts::get_account, accounts::change_account, accounts::erase_account))

@@ -60,6 +60,11 @@ async fn every_list_can_be_walked_page_by_page() {
         ("/v1/refunds", &renter.token, "settlement", 7),
         ("/v1/settlements", &renter.token, "settlement", 7),
         ("/v1/settlements?kind=refund&status=due", &shop.token, "settlement", 7),
+        // Of each rental: what was received, and the rental; what was received again, and its refund.
+        ("/v1/journal", &test.operator, "position", 28),
+        // What is in escrow, seven segments, and the renter's refunds.
+        ("/v1/balances", &test.operator, "account", 9),
+        ("/v1/owed", &renter.token, "account", 1),
         ("/v1/accounts", &test.operator, "account", 4),
         ("/v1/webhooks", &test.operator, "webhook", 7),
     ] {

@@ -82,6 +82,7 @@ const TABLE: &[(&str, u16, &[&str])] = &[
     ("list_payouts", 200, MONEY_READERS),
     ("list_refunds", 200, MONEY_READERS),
     ("list_settlements", 200, MONEY_READERS),
+    ("list_owed", 200, MONEY_READERS),
     ("list_held_payouts", 200, DEVICE_READERS),
     ("release_payouts", 200, &["owner", "other_owner", "both", "operator"]),
     ("get_settlement", 200, &["renter", "marketplace", "auditor", "operator"]),
@@ -103,6 +104,10 @@ const TABLE: &[(&str, u16, &[&str])] = &[
     ("get_credentials", 200, &["renter"]),
     ("open_dispute", 412, &["owner", "renter", "marketplace", "operator"]),
     ("decide_dispute", 412, &["marketplace", "operator"]),
+    // Nothing was earned.
+    ("record_sweep", 409, &["operator"]),
+    ("list_journal", 200, WATCHERS),
+    ("list_balances", 200, WATCHERS),
     ("list_events", 200, WATCHERS),
     ("stream_events", 200, WATCHERS),
     ("contract_history", 200, WATCHERS),
@@ -226,6 +231,7 @@ impl World {
                 json!({"marketplace": "shop", "asset": "USD", "owner": self.who("owner").id})
             }
             "release_payouts" => json!({"marketplace": "shop", "asset": "USD"}),
+            "record_sweep" => json!({"marketplace": "shop", "amount": usd("0.01"), "reference": "tx"}),
             "open_account" => json!({"name": "Rita", "roles": ["renter"]}),
             "change_account" => json!({"email": "r@example.org"}),
             "grant_role" => json!({"role": "owner"}),
