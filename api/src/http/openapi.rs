@@ -28,7 +28,7 @@ pub struct Problem {
     pub action: String,
     /// Of an account in use: its devices in service, at most 20 of them.
     pub devices: Option<Vec<Uuid>>,
-    /// Of an account in use: its rentals that run or wait for their payout, at most 20 of them.
+    /// Of an account in use: its rentals that run, are disputed or wait for their payout, at most 20 of them.
     pub contracts: Option<Vec<Uuid>>,
     /// Of an account in use: the refunds and payouts on their way to it, at most 20 of them.
     pub settlements: Option<Vec<Uuid>>,

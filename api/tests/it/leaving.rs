@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::{
     app::{Reply, TestApp},
+    money_town::Town,
     world::{Who, usd},
 };
 
@@ -94,6 +95,19 @@ async fn a_payout_that_waits_in_a_purse_keeps_the_account() {
     stays_for(&erase(&test, &owner).await, &[("settlements", &payout)]);
     settle(&test, &shop, &payout).await;
     assert_eq!(erase(&test, &owner).await.status, 204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_a_decision_may_pay_stays_until_it_is_made_and_paid() {
+    let town = Town::new(|_| {}).await;
+    town.test.advance(18_000);
+    town.terminate().await;
+    town.dispute(&town.owner.token, 0).await.ok();
+    stays_for(&erase(&town.test, &town.renter).await, &[("contracts", &town.contract)]);
+    town.decide(&town.shop.token, [1, 0, 0], None).await.ok();
+    stays_for(&erase(&town.test, &town.renter).await, &[("settlements", &town.due("refund").await)]);
+    town.settle_all().await;
+    assert_eq!(erase(&town.test, &town.renter).await.status, 204);
 }
 
 #[tokio::test(flavor = "multi_thread")]
