@@ -38,7 +38,7 @@ pub async fn open(
 /// Divides a disputed segment's money.
 ///
 /// # Errors
-/// When nobody disputes it, nothing is left, the weights divide nothing, or the moderator has no account.
+/// When nobody disputes it, the weights divide nothing, or the moderator has no account.
 pub async fn decide(
     app: &App,
     contract: ContractId,

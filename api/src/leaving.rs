@@ -6,11 +6,11 @@
 //! an operator.
 //!
 //! # Correctness
-//! Money on its way needs the person's address, and a rented device needs its owner: whoever has one of them stays. What
-//! the log held when it was asked has led to all its consequences after [`ROUNDS`] waits for the steward, so nothing is
-//! overlooked because it was not due yet. The last operator is found under a lock, so of two operators who dismiss each
-//! other one stays. A request of the account that was let in at the same instant may still be carried out; then the
-//! account is erased and what the request made stays in the ledger for an operator to see to.
+//! Money on its way, or in dispute, needs the person's address, and a rented device needs its owner: whoever has one of
+//! them stays. What the log held when it was asked has led to all its consequences after [`ROUNDS`] waits for the steward,
+//! so nothing is overlooked because it was not due yet. The last operator is found under a lock, so of two operators who
+//! dismiss each other one stays. A request of the account that was let in at the same instant may still be carried out;
+//! then the account is erased and what the request made stays in the ledger for an operator to see to.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -22,7 +22,7 @@ use domain::{
 };
 use projections::views::{
     MAX_LIMIT, Page, ViewError,
-    contracts::{ContractRow, ContractScope, ContractStatus},
+    contracts::{ContractRow, ContractScope, ContractStatus, SegmentVerdict},
     devices::DeviceRow,
     purses::PurseRow,
     settlements::{SettlementFilter, SettlementRow, SettlementStatus},
@@ -148,7 +148,8 @@ async fn refuse_in_use(app: &App, account: AccountId) -> Result<(), Problem> {
     let mut contracts = BTreeSet::new();
     for (scope, owes) in [(ContractScope::Owner(account), true), (ContractScope::Renter(account), false)] {
         let runs = |row: ContractRow| {
-            let open = row.status == ContractStatus::Running || (owes && row.payout.is_none());
+            let disputed = row.segments.iter().any(|s| s.verdict == SegmentVerdict::Disputed);
+            let open = row.status == ContractStatus::Running || disputed || (owes && row.payout.is_none());
             open.then_some(row.contract.0)
         };
         contracts
@@ -168,7 +169,11 @@ async fn refuse_in_use(app: &App, account: AccountId) -> Result<(), Problem> {
 
     let found = [
         ("devices", "devices in service", devices),
-        ("contracts", "rentals that run or wait for their payout", contracts.into_iter().collect()),
+        (
+            "contracts",
+            "rentals that run, are disputed or wait for their payout",
+            contracts.into_iter().collect(),
+        ),
         ("settlements", "refunds or payouts that have not arrived", settlements),
         ("purses", "payouts that wait to be worth sending", purses),
     ];
@@ -178,8 +183,8 @@ async fn refuse_in_use(app: &App, account: AccountId) -> Result<(), Problem> {
     }
     let said: Vec<_> = found.iter().map(|(_, what, ids)| format!("{what}: {}", ids.len())).collect();
     let detail = format!("the account is still needed; {}", said.join(", "));
-    let action = "retire or transfer the devices, let the rentals end and their payouts fall due, release the \
-                  purses, settle what is on its way, then erase the account";
+    let action = "retire or transfer the devices, let the rentals end, disputes be decided and payouts fall due, \
+                  release the purses, settle what is on its way, then erase the account";
     let problem = Problem::new(StatusCode::CONFLICT, "account-in-use", detail, action);
     Err(found.into_iter().fold(problem, |problem, (name, _, mut ids)| {
         ids.truncate(MAX_NAMED);

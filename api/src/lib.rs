@@ -25,6 +25,8 @@ pub mod orders;
 pub mod payouts;
 pub mod scheduler;
 pub mod server;
+pub mod settling;
 pub mod steward;
 pub mod telemetry;
+pub mod treasury;
 pub mod webhooks;

@@ -183,6 +183,14 @@ callers! {
     MoneyReader = Owner | Renter | Marketplace | Operator | Auditor;
     /// Whoever may report that money left escrow.
     MoneyMover = Marketplace | Operator;
+    /// Whoever may let a segment's money wait for a decision.
+    Disputant = Owner | Renter | Marketplace | Operator;
+    /// Whoever may decide a dispute.
+    Arbiter = Marketplace | Operator;
+    /// Whoever may see payouts that wait.
+    PurseReader = Owner | Operator | Auditor;
+    /// Whoever may release payouts that wait.
+    PurseKeeper = Owner | Operator;
     /// Whoever may open accounts.
     Opener = Marketplace | Operator;
     /// Whoever may see everything.

@@ -11,7 +11,7 @@ use domain::{
     time::Time,
 };
 use projections::views::contracts::{
-    ContractRow, ContractScope, ContractStatus, PendingExtension, SegmentRow,
+    ContractRow, ContractScope, ContractStatus, PendingExtension, SegmentRow, SegmentVerdict,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -43,12 +43,19 @@ pub struct Segment {
     pub marketplace: String,
     /// The order there.
     pub order_id: String,
+    /// What goes back of it; of one that is disputed, the refund that was issued before.
+    #[schema(value_type = schema::Money)]
+    pub refunded: Money,
+    /// How its money is decided.
+    #[schema(value_type = schema::SegmentVerdict)]
+    pub verdict: SegmentVerdict,
 }
 
 impl From<SegmentRow> for Segment {
     fn from(row: SegmentRow) -> Self {
         let (marketplace, order_id) = (row.order.marketplace.to_string(), row.order.id.to_string());
-        Self { start: row.start, end: row.end, paid: row.paid, marketplace, order_id }
+        let SegmentRow { start, end, paid, refunded, verdict, .. } = row;
+        Self { start, end, paid, marketplace, order_id, refunded, verdict }
     }
 }
 
@@ -118,6 +125,9 @@ pub struct Contract {
     /// What the operator keeps; null while the rental runs.
     #[schema(value_type = Option<schema::Money>, required)]
     fee: Option<Money>,
+    /// What whoever decided disputes gets.
+    #[schema(value_type = schema::Money)]
+    moderation: Money,
     /// When the payout is due, once it has ended.
     #[schema(value_type = Option<String>, format = DateTime, required)]
     payout_due_at: Option<Time>,
@@ -156,6 +166,7 @@ impl Contract {
             refunded: row.refunded,
             payout,
             fee,
+            moderation: row.moderation,
             offer: row.offer,
             quote_valid_s: row.policy.quote_valid_s,
         })
@@ -185,7 +196,11 @@ pub async fn authorise_reader(app: &App, caller: &Caller, contract: ContractId) 
     Ok(as_whom.or(auditor).ok_or(ContractRefusal::Unknown)?)
 }
 
-async fn find(
+/// A rental, by the ledger, and as whom the caller would end it, if it may.
+///
+/// # Errors
+/// 404 when there is none.
+pub async fn find(
     app: &App,
     caller: &Caller,
     contract: ContractId,

@@ -3,7 +3,7 @@
 use axum::{extract::State, http::StatusCode};
 use domain::{
     aggregate::Aggregate,
-    contract::{Contract as Ledger, ContractEvent, Rental},
+    contract::{Contract as Ledger, ContractEvent, Rental, Segment as Paid, Verdict},
     event::{Events, Position, Recorded},
     id::ContractId,
     money::{Asset, Money},
@@ -11,7 +11,7 @@ use domain::{
     prorate::Split,
     time::Time,
 };
-use projections::log::MAX_PAGE;
+use projections::{log::MAX_PAGE, views::contracts::SegmentVerdict};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -104,6 +104,9 @@ pub struct ContractState {
     /// How the money was split, once it had ended.
     #[schema(required)]
     split: Option<SplitMoney>,
+    /// What whoever decided disputes got; null while nobody rented.
+    #[schema(value_type = Option<schema::Money>, required)]
+    moderation: Option<Money>,
     /// Whether the owner's payout was issued.
     paid_out: bool,
 }
@@ -116,16 +119,38 @@ pub fn split(rental: &Rental) -> Option<SplitMoney> {
     Some(SplitMoney { refund: sum(|s| s.refund)?, owner: sum(|s| s.owner)?, fee: sum(|s| s.fee)? })
 }
 
+/// A segment with what was decided of it so far.
+fn segment(rental: &Rental, paid: &Paid) -> Segment {
+    let (verdict, refunded) = match paid.verdict {
+        Verdict::Pending => (SegmentVerdict::Pending, rental.refunded_by_end(paid)),
+        Verdict::Closed(split) => (SegmentVerdict::Closed, split.refund),
+        Verdict::Disputed { refunded } => (SegmentVerdict::Disputed, refunded),
+        Verdict::Decided(division) => (SegmentVerdict::Decided, division.gone + division.renter),
+    };
+    Segment {
+        start: paid.term.start,
+        end: paid.term.end,
+        paid: paid.paid,
+        marketplace: paid.order.marketplace.to_string(),
+        order_id: paid.order.id.to_string(),
+        refunded: Money::from_minor(refunded, paid.paid.asset()).unwrap_or(paid.paid),
+        verdict,
+    }
+}
+
+/// What whoever decided disputes about a rental got.
+fn moderation(rental: &Rental) -> Option<Money> {
+    let part = |segment: &Paid| match segment.verdict {
+        Verdict::Decided(division) => division.moderator,
+        _ => 0,
+    };
+    Money::from_minor(rental.segments.iter().map(part).sum(), rental.started.paid.asset()).ok()
+}
+
 impl From<&Ledger> for ContractState {
     fn from(state: &Ledger) -> Self {
         let rental = state.rental();
-        let segment = |s: &domain::contract::Segment| Segment {
-            start: s.term.start,
-            end: s.term.end,
-            paid: s.paid,
-            marketplace: s.order.marketplace.to_string(),
-            order_id: s.order.id.to_string(),
-        };
+        let segments = |rental: &Rental| rental.segments.iter().map(|paid| segment(rental, paid)).collect();
         let pending = rental.and_then(|rental| rental.pending.as_ref()).map(|pending| Extension {
             extension: pending.extension.0,
             term_s: pending.term_s,
@@ -137,11 +162,12 @@ impl From<&Ledger> for ContractState {
             closed: state.is_closed(),
             renter: rental.map(|rental| rental.started.renter.0),
             ends_at: rental.map(Rental::until),
-            segments: rental.map(|rental| rental.segments.iter().map(segment).collect()).unwrap_or_default(),
+            segments: rental.map(segments).unwrap_or_default(),
             extension: pending,
             ended_by: ended.map(|ended| ended.by),
             ended_at: ended.map(|ended| ended.at),
             split: rental.and_then(split),
+            moderation: rental.and_then(moderation),
             paid_out: rental.is_some_and(|rental| rental.paid_out),
         }
     }

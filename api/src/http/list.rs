@@ -105,6 +105,14 @@ impl Part {
         Ok(Page { after, newest_first: true, limit })
     }
 
+    /// As [`Part::newest`], of a list in which the oldest things come first.
+    ///
+    /// # Errors
+    /// As [`Part::newest`].
+    pub fn oldest(&self, kind: &str) -> Result<Page, Problem> {
+        Ok(Page { newest_first: false, ..self.newest(kind)? })
+    }
+
     /// The answer to a question for one row more than wanted.
     ///
     /// # Errors
@@ -120,13 +128,18 @@ impl Part {
         let limit = self.limit()?;
         let more = rows.len() > limit;
         rows.truncate(limit);
-        let last = rows.last().filter(|_| more);
-        let next = last.map(|row| URL_SAFE_NO_PAD.encode(format!("{kind} {}", cursor(row))));
-        let link = next.as_deref().map(|next| next_link(uri, next));
-        let answer = Answer::ok(List { items: rows.into_iter().map(item).collect(), next });
-        Ok(match link {
-            Some(link) => answer.header(header::LINK, &link),
-            None => answer,
-        })
+        let next = rows.last().filter(|_| more).map(cursor);
+        Ok(page(uri, kind, rows.into_iter().map(item).collect(), next))
+    }
+}
+
+/// A page of a list of one kind, with where to go on.
+pub fn page<T, C: Display>(uri: &Uri, kind: &str, items: Vec<T>, next: Option<C>) -> Answer<List<T>> {
+    let next = next.map(|next| URL_SAFE_NO_PAD.encode(format!("{kind} {next}")));
+    let link = next.as_deref().map(|next| next_link(uri, next));
+    let answer = Answer::ok(List { items, next });
+    match link {
+        Some(link) => answer.header(header::LINK, &link),
+        None => answer,
     }
 }

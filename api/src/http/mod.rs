@@ -9,6 +9,7 @@ pub mod answer;
 pub mod auth;
 pub mod contracts;
 pub mod devices;
+pub mod disputes;
 pub mod enrolment;
 pub mod event_stream;
 pub mod events;
@@ -16,6 +17,7 @@ pub mod extract;
 pub mod frame;
 pub mod history;
 pub mod idempotency;
+pub mod journal;
 pub mod list;
 pub mod machine;
 pub mod market;
@@ -23,6 +25,7 @@ pub mod offers;
 pub mod openapi;
 pub mod orders;
 pub mod problems;
+pub mod purses;
 pub mod rentals;
 pub mod roles;
 pub mod schema;
@@ -32,6 +35,7 @@ pub mod status;
 pub mod steps;
 pub mod timeline;
 pub mod tokens;
+pub mod treasury;
 pub mod webhooks;
 
 use axum::{Router, extract::DefaultBodyLimit, middleware};
@@ -90,6 +94,8 @@ fn for_owners() -> OpenApiRouter<App> {
         .routes(routes!(enrolment::replace_enrolment_key))
         .routes(routes!(enrolment::transfer_device))
         .routes(routes!(settlements::list_payouts))
+        .routes(routes!(purses::list_held_payouts))
+        .routes(routes!(purses::release_payouts))
 }
 
 fn for_rentals() -> OpenApiRouter<App> {
@@ -97,9 +103,11 @@ fn for_rentals() -> OpenApiRouter<App> {
         .routes(routes!(orders::receive_order, orders::list_orders))
         .routes(routes!(orders::get_order))
         .routes(routes!(settlements::list_refunds))
+        .routes(routes!(settlements::list_settlements))
         .routes(routes!(settlements::get_settlement))
         .routes(routes!(steps::start_settlement))
         .routes(routes!(steps::report_settled))
+        .routes(routes!(steps::settle_by_hand))
         .routes(routes!(steps::report_failed))
         .routes(routes!(steps::report_quarantined))
         .routes(routes!(steps::resolve_settlement))
@@ -109,6 +117,9 @@ fn for_rentals() -> OpenApiRouter<App> {
         .routes(routes!(rentals::request_extension))
         .routes(routes!(rentals::terminate_rental))
         .routes(routes!(rentals::get_credentials))
+        .routes(routes!(disputes::open_dispute))
+        .routes(routes!(disputes::decide_dispute))
+        .routes(routes!(journal::list_owed))
 }
 
 fn for_operators() -> OpenApiRouter<App> {
@@ -116,6 +127,9 @@ fn for_operators() -> OpenApiRouter<App> {
         .routes(routes!(events::list_events))
         .routes(routes!(event_stream::stream_events))
         .routes(routes!(history::contract_history))
+        .routes(routes!(journal::list_journal))
+        .routes(routes!(journal::list_balances))
+        .routes(routes!(treasury::record_sweep))
         .routes(routes!(timeline::subject_timeline))
         .routes(routes!(accounts::open_account, accounts::list_accounts))
         .routes(routes!(accounts::get_account, accounts::change_account, accounts::erase_account))

@@ -28,10 +28,12 @@ pub struct Problem {
     pub action: String,
     /// Of an account in use: its devices in service, at most 20 of them.
     pub devices: Option<Vec<Uuid>>,
-    /// Of an account in use: its rentals that run or wait for their payout, at most 20 of them.
+    /// Of an account in use: its rentals that run, are disputed or wait for their payout, at most 20 of them.
     pub contracts: Option<Vec<Uuid>>,
     /// Of an account in use: the refunds and payouts on their way to it, at most 20 of them.
     pub settlements: Option<Vec<Uuid>>,
+    /// Of an account in use: its purses with payouts in them, `<owner>-<marketplace>-<asset>`, at most 20 of them.
+    pub purses: Option<Vec<String>>,
     /// Of a rejected order: the order.
     pub order: Option<String>,
     /// Of a rejected order: when it was received.
@@ -59,7 +61,7 @@ pub struct Problem {
         (name = "devices", description = "For owners."),
         (name = "contracts", description = "For renters and owners."),
         (name = "marketplace", description = "For integrations that bring orders."),
-        (name = "money", description = "Refunds and payouts on their way out of escrow."),
+        (name = "money", description = "Refunds and payouts on their way out of escrow, disputes, and what is owed."),
         (name = "device", description = "For devices."),
         (name = "audit", description = "For auditors: the ledger itself."),
         (name = "webhooks", description = "Where events are delivered."),

@@ -16,7 +16,7 @@ pub const KINDS: &[(&str, u16, &str)] = &[
     (
         "account-in-use",
         409,
-        "The account has devices in service, running rentals, or money on its way; its person cannot be forgotten yet.",
+        "The account has devices in service, running rentals, or money that waits or is on its way; its person cannot be forgotten yet.",
     ),
     ("already-enrolled", 409, "The device is in the books already, with another owner or key."),
     ("already-let", 409, "Somebody else rents the device under this lease."),
@@ -55,6 +55,7 @@ pub const KINDS: &[(&str, u16, &str)] = &[
     ("lease-running", 409, "The lease has not ended."),
     ("malformed-request", 400, "The request cannot be read: not JSON, or a wrong path, query or header."),
     ("marketplace-taken", 409, "Another account has this marketplace name."),
+    ("moderator-unknown", 422, "The moderator of a decision has no account; nothing was decided."),
     ("no-such-method", 405, "The path exists, but not with this method."),
     ("no-such-path", 404, "There is nothing at this path."),
     ("not-disputed", 409, "Nobody disputes the segment."),

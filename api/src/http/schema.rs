@@ -8,6 +8,9 @@ pub use self::{
     device::{
         Hardware, LeaseEnd, Offer, PollRequest, Rate, Reported, ReportedState, ServerSigned, Signed, Unit,
     },
-    money::{Asset, EndedBy, Interval, Money, Movement, Resolution, Role, SettlementKind, SettlementStatus},
-    order::{ContractStatus, OrderItem, OrderStatus, RejectReason},
+    money::{
+        Asset, EndedBy, Interval, Money, Movement, Resolution, Role, SettlementKind, SettlementStatus,
+        Weights,
+    },
+    order::{ContractStatus, OrderItem, OrderStatus, RejectReason, SegmentVerdict},
 };

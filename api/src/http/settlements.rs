@@ -13,7 +13,7 @@ use super::{
     answer::Answer,
     auth::{Caller, MoneyReader},
     extract::{Path, Query},
-    list::{List, list_query},
+    list::{List, Part, list_query},
     orders::visible_marketplace,
     schema,
 };
@@ -133,6 +133,18 @@ list_query! {
     }
 }
 
+list_query! {
+    /// Which settlements, of every kind.
+    AllSettlementsQuery {
+        /// Only those that are this far.
+        #[param(inline)]
+        status: Status,
+        /// Only those of this kind.
+        #[param(inline, value_type = Option<schema::SettlementKind>)]
+        kind: SettlementKind,
+    }
+}
+
 /// What a caller may see: all, the own marketplace's, or what they receive.
 async fn visible(app: &App, caller: &Caller) -> Result<SettlementFilter, Problem> {
     if caller.is_any(&[Role::Operator, Role::Auditor, Role::Marketplace]) {
@@ -146,12 +158,12 @@ async fn list(
     app: &App,
     caller: &Caller,
     uri: &Uri,
-    query: &SettlementsQuery,
-    kind: SettlementKind,
+    part: &Part,
+    status: Option<Status>,
+    kind: Option<SettlementKind>,
 ) -> Result<Answer<List<Settlement>>, Problem> {
-    let part = query.part();
-    let status = query.status.map(Into::into);
-    let wanted = SettlementFilter { kind: Some(kind), status, ..visible(app, caller).await? };
+    let status = status.map(Into::into);
+    let wanted = SettlementFilter { kind, status, ..visible(app, caller).await? };
     let rows = app.views.settlements(wanted, part.newest("settlements")?).await?;
     part.answer(uri, "settlements", rows, |row| row.position, Settlement::from)
 }
@@ -166,7 +178,7 @@ pub async fn list_refunds(
     uri: Uri,
     Query(query): Query<SettlementsQuery>,
 ) -> Result<Answer<List<Settlement>>, Problem> {
-    list(&app, &caller, &uri, &query, SettlementKind::Refund).await
+    list(&app, &caller, &uri, &query.part(), query.status, Some(SettlementKind::Refund)).await
 }
 
 /// Payouts, the newest first: your marketplace's, or those you receive; all for operators and auditors.
@@ -179,7 +191,21 @@ pub async fn list_payouts(
     uri: Uri,
     Query(query): Query<SettlementsQuery>,
 ) -> Result<Answer<List<Settlement>>, Problem> {
-    list(&app, &caller, &uri, &query, SettlementKind::Payout).await
+    list(&app, &caller, &uri, &query.part(), query.status, Some(SettlementKind::Payout)).await
+}
+
+/// Refunds, payouts and what moderators get, the newest first: your marketplace's, or those you receive; all for
+/// operators and auditors.
+#[utoipa::path(get, path = "/v1/settlements", tag = "money", params(AllSettlementsQuery),
+    security(("token" = ["owner", "renter", "marketplace", "operator", "auditor"])),
+    responses((status = 200, description = "Settlements", body = List<Settlement>)))]
+pub async fn list_settlements(
+    State(app): State<App>,
+    caller: MoneyReader,
+    uri: Uri,
+    Query(query): Query<AllSettlementsQuery>,
+) -> Result<Answer<List<Settlement>>, Problem> {
+    list(&app, &caller, &uri, &query.part(), query.status, query.kind).await
 }
 
 async fn authorise(app: &App, caller: &Caller, row: &SettlementRow) -> Result<(), Problem> {

@@ -1,4 +1,4 @@
-//! The steps of money out of escrow, reported by whoever moves it.
+//! The steps of money out of escrow, reported by whoever moves it, and both at once when it was moved by hand.
 
 use axum::extract::State;
 use domain::{
@@ -18,7 +18,20 @@ use super::{
     schema,
     settlements::{Settlement, show},
 };
-use crate::{app::App, error::Problem};
+use crate::{
+    app::App,
+    error::Problem,
+    settling::{self, ByHand},
+};
+
+/// Lets operators through, and the marketplace that holds the money.
+async fn authorise(app: &App, caller: &Caller, settlement: SettlementId) -> Result<(), Problem> {
+    let row = app.views.settlement(settlement).await?.ok_or_else(|| Problem::not_found("settlement"))?;
+    if !caller.is(Role::Operator) && marketplace(app, caller).await? != row.marketplace {
+        return Err(Problem::not_found("settlement"));
+    }
+    Ok(())
+}
 
 /// Carries out a step on a settlement of the caller's marketplace.
 async fn step(
@@ -28,10 +41,7 @@ async fn step(
     command: SettlementCommand,
     condition: IfMatch,
 ) -> Result<Answer<Settlement>, Problem> {
-    let row = app.views.settlement(settlement).await?.ok_or_else(|| Problem::not_found("settlement"))?;
-    if !caller.is(Role::Operator) && marketplace(app, caller).await? != row.marketplace {
-        return Err(Problem::not_found("settlement"));
-    }
+    authorise(app, caller, settlement).await?;
     let done = execute::<Ledger>(app, &settlement, command, &caller.by(), condition).await?;
     show(app, caller, settlement, done.position).await
 }
@@ -57,6 +67,21 @@ pub struct Settled {
     /// What arrived.
     #[schema(value_type = schema::Money)]
     moved: Money,
+    /// What the network took on top.
+    #[schema(value_type = Option<schema::Money>)]
+    network_fee: Option<Money>,
+}
+
+/// What was moved by hand.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MovedByHand {
+    /// The transaction's id or your own reference; 1 to 500 bytes.
+    #[schema(min_length = 1, max_length = 500)]
+    reference: String,
+    /// What arrived; all that is due when left out.
+    #[schema(value_type = Option<schema::Money>)]
+    moved: Option<Money>,
     /// What the network took on top.
     #[schema(value_type = Option<schema::Money>)]
     network_fee: Option<Money>,
@@ -112,6 +137,24 @@ pub async fn report_settled(
 ) -> Result<Answer<Settlement>, Problem> {
     let movement = Movement { reference, moved, network_fee };
     step(&app, &caller, settlement, SettlementCommand::Settle { attempt, movement }, condition).await
+}
+
+/// Reports money that was moved by hand: starts the settlement with the method `manual` and settles it. Sent again, also
+/// after it broke off, it finishes what it began and moves nothing twice.
+#[utoipa::path(post, path = "/v1/settlements/{settlement}/manual", tag = "money", params(("settlement" = Uuid, Path)),
+    security(("token" = ["marketplace", "operator"])), request_body = MovedByHand,
+    responses((status = 200, description = "The settlement", body = Settlement)))]
+pub async fn settle_by_hand(
+    State(app): State<App>,
+    caller: MoneyMover,
+    Path(settlement): Path<SettlementId>,
+    condition: IfMatch,
+    Json(MovedByHand { reference, moved, network_fee }): Json<MovedByHand>,
+) -> Result<Answer<Settlement>, Problem> {
+    authorise(&app, &caller, settlement).await?;
+    let moved = ByHand { reference, moved, network_fee };
+    let done = settling::by_hand(&app, settlement, moved, condition.only_at(), &caller.by()).await?;
+    show(&app, &caller, settlement, done.position).await
 }
 
 /// Reports that the money certainly did not move; it may be tried again.

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::{
     app::{Reply, TestApp},
+    money_town::Town,
     world::{Who, usd},
 };
 
@@ -15,7 +16,7 @@ async fn erase(test: &TestApp, who: &Who) -> Reply {
 #[track_caller]
 fn stays_for(reply: &Reply, open: &[(&str, &str)]) {
     assert_eq!(reply.problem(), (409, "account-in-use"));
-    for name in ["devices", "contracts", "settlements"] {
+    for name in ["devices", "contracts", "settlements", "purses"] {
         let ids: Vec<_> = open.iter().filter(|(what, _)| *what == name).map(|(_, id)| json!(id)).collect();
         let named = reply.body[name].as_array().cloned().unwrap_or_default();
         assert_eq!(named, ids, "{name} in {}", reply.body);
@@ -71,6 +72,42 @@ async fn nobody_is_forgotten_before_the_last_rental_is_over_and_the_last_money_h
     let other = test.account(&["renter"], None).await;
     let late = test.order(&shop, &other, &device, 3_600, usd("0.60")).await;
     assert_eq!(late.problem(), (409, "device-retired"), "nobody rents what has no owner");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payout_that_waits_in_a_purse_keeps_the_account() {
+    let mut config = api::config::Config::default();
+    config.payouts.minimum.insert("USD".parse().unwrap(), "10.00".into());
+    let test = TestApp::with(config).await;
+    let (owner, renter) = (test.account(&["owner"], None).await, test.account(&["renter"], None).await);
+    let shop = test.account(&["marketplace"], Some("shop")).await;
+    let device = test.offered(&owner).await;
+    test.rental(&shop, &renter, &device).await;
+    test.advance(36_000);
+    test.run_due().await;
+    test.delete(&format!("/v1/devices/{}", device.id), &owner.token).await.ok();
+    let purse = format!("{}-shop-USD", owner.id);
+    stays_for(&erase(&test, &owner).await, &[("purses", &purse)]);
+    let release = json!({"marketplace": "shop", "asset": "USD"});
+    test.post("/v1/payouts/release", &owner.token, &release).await.ok();
+    test.settle().await;
+    let payout = only(&test, "payouts", &owner).await;
+    stays_for(&erase(&test, &owner).await, &[("settlements", &payout)]);
+    settle(&test, &shop, &payout).await;
+    assert_eq!(erase(&test, &owner).await.status, 204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_a_decision_may_pay_stays_until_it_is_made_and_paid() {
+    let town = Town::new(|_| {}).await;
+    town.test.advance(18_000);
+    town.terminate().await;
+    town.dispute(&town.owner.token, 0).await.ok();
+    stays_for(&erase(&town.test, &town.renter).await, &[("contracts", &town.contract)]);
+    town.decide(&town.shop.token, [1, 0, 0], None).await.ok();
+    stays_for(&erase(&town.test, &town.renter).await, &[("settlements", &town.due("refund").await)]);
+    town.settle_all().await;
+    assert_eq!(erase(&town.test, &town.renter).await.status, 204);
 }
 
 #[tokio::test(flavor = "multi_thread")]

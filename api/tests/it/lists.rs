@@ -58,6 +58,13 @@ async fn every_list_can_be_walked_page_by_page() {
         ("/v1/orders", &shop.token, "order_id", 14),
         ("/v1/refunds?status=due", &shop.token, "settlement", 7),
         ("/v1/refunds", &renter.token, "settlement", 7),
+        ("/v1/settlements", &renter.token, "settlement", 7),
+        ("/v1/settlements?kind=refund&status=due", &shop.token, "settlement", 7),
+        // Of each rental: what was received, and the rental; what was received again, and its refund.
+        ("/v1/journal", &test.operator, "position", 28),
+        // What is in escrow, seven segments, and the renter's refunds.
+        ("/v1/balances", &test.operator, "account", 9),
+        ("/v1/owed", &renter.token, "account", 1),
         ("/v1/accounts", &test.operator, "account", 4),
         ("/v1/webhooks", &test.operator, "webhook", 7),
     ] {
@@ -68,6 +75,29 @@ async fn every_list_can_be_walked_page_by_page() {
             assert_eq!(walked, pages, "{path} by {limit}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn payouts_that_wait_are_walked_by_purse_and_what_came_to_nothing_is_no_balance() {
+    let mut config = api::config::Config::default();
+    config.payouts.minimum.insert("USD".parse().unwrap(), "10.00".into());
+    let test = TestApp::with(config).await;
+    let (_, renter, shop) = shopping(&test).await;
+    for _ in 0..5 {
+        let owner = test.account(&["owner"], None).await;
+        let device = test.offered(&owner).await;
+        test.rental(&shop, &renter, &device).await;
+    }
+    test.advance(36_000);
+    test.run_due().await;
+    let (purses, pages) = walk(&test, "/v1/payouts/held?limit=2", &test.operator).await;
+    assert_eq!((purses.len(), distinct(&purses, "owner"), pages), (5, 5, 3));
+    // Left are escrow cash, fee income, and what the owners are owed; orders, segments and accruals came to 0.
+    let (balances, pages) = walk(&test, "/v1/balances?limit=3", &test.operator).await;
+    assert_eq!((balances.len(), distinct(&balances, "account"), pages), (7, 7, 3));
+    let foreign = test.get("/v1/balances?limit=3", &test.operator).await.ok();
+    let foreign = format!("/v1/journal?cursor={}", foreign["next"].as_str().unwrap());
+    assert_eq!(test.get(&foreign, &test.operator).await.problem(), (400, "malformed-request"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

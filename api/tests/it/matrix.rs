@@ -81,9 +81,14 @@ const TABLE: &[(&str, u16, &[&str])] = &[
     ("transfer_device", 412, KEEPERS),
     ("list_payouts", 200, MONEY_READERS),
     ("list_refunds", 200, MONEY_READERS),
+    ("list_settlements", 200, MONEY_READERS),
+    ("list_owed", 200, MONEY_READERS),
+    ("list_held_payouts", 200, DEVICE_READERS),
+    ("release_payouts", 200, &["owner", "other_owner", "both", "operator"]),
     ("get_settlement", 200, &["renter", "marketplace", "auditor", "operator"]),
     ("start_settlement", 412, &["marketplace", "operator"]),
     ("report_settled", 412, &["marketplace", "operator"]),
+    ("settle_by_hand", 412, &["marketplace", "operator"]),
     ("report_failed", 412, &["marketplace", "operator"]),
     ("report_quarantined", 412, &["marketplace", "operator"]),
     ("resolve_settlement", 412, &["operator"]),
@@ -97,6 +102,12 @@ const TABLE: &[(&str, u16, &[&str])] = &[
     ("request_extension", 412, &["renter"]),
     ("terminate_rental", 412, &["owner", "renter", "operator"]),
     ("get_credentials", 200, &["renter"]),
+    ("open_dispute", 412, &["owner", "renter", "marketplace", "operator"]),
+    ("decide_dispute", 412, &["marketplace", "operator"]),
+    // Nothing was earned.
+    ("record_sweep", 409, &["operator"]),
+    ("list_journal", 200, WATCHERS),
+    ("list_balances", 200, WATCHERS),
     ("list_events", 200, WATCHERS),
     ("stream_events", 200, WATCHERS),
     ("contract_history", 200, WATCHERS),
@@ -185,6 +196,7 @@ impl World {
         let path = path
             .replace("{subject}", &self.contract)
             .replace("{kind}", "stale")
+            .replace("{segment}", "0")
             .replace("{webhook}", &self.webhook);
         match operation.name.as_str() {
             "get_order" => format!("{path}?marketplace=shop"),
@@ -212,6 +224,14 @@ impl World {
                 rental_order(&format!("again-{actor}"), renter, &self.device.id, 3_600, usd("0.60"))
             }
             "request_extension" => json!({"term_s": 3_600}),
+            "open_dispute" => json!({"segment": 0}),
+            "decide_dispute" => json!({"weights": {"renter": 1, "owner": 1}}),
+            "settle_by_hand" => json!({"reference": "tx"}),
+            "release_payouts" if actor == "operator" => {
+                json!({"marketplace": "shop", "asset": "USD", "owner": self.who("owner").id})
+            }
+            "release_payouts" => json!({"marketplace": "shop", "asset": "USD"}),
+            "record_sweep" => json!({"marketplace": "shop", "amount": usd("0.01"), "reference": "tx"}),
             "open_account" => json!({"name": "Rita", "roles": ["renter"]}),
             "change_account" => json!({"email": "r@example.org"}),
             "grant_role" => json!({"role": "owner"}),
@@ -296,6 +316,8 @@ async fn lists_hold_nothing_that_belongs_to_strangers() {
         ("contracts", "renter", "other_renter"),
         ("refunds", "renter", "other_renter"),
         ("refunds", "marketplace", "other_marketplace"),
+        ("settlements", "renter", "other_renter"),
+        ("settlements", "marketplace", "other_marketplace"),
         ("orders", "marketplace", "other_marketplace"),
     ] {
         let items = async |who: &str| {

@@ -217,6 +217,7 @@ async fn a_lease_ends_with_a_tombstone_an_erasure_and_a_new_epoch() {
       "epoch": 1,
       "extension": null,
       "fee": {"amount":"0.60","asset":"USD"},
+      "moderation": {"amount":"0.00","asset":"USD"},
       "offer": {
         "max_term_s": 31536000,
         "min_term_s": 60,
@@ -237,7 +238,9 @@ async fn a_lease_ends_with_a_tombstone_an_erasure_and_a_new_epoch() {
           "marketplace": "shop",
           "order_id": "o1",
           "paid": {"amount":"6.00","asset":"USD"},
-          "start": "2026-11-22T09:00:00Z"
+          "refunded": {"amount":"0.00","asset":"USD"},
+          "start": "2026-11-22T09:00:00Z",
+          "verdict": "pending"
         }
       ],
       "starts_at": "2026-11-22T09:00:00Z",

@@ -22,6 +22,7 @@ async fn a_rental_is_extended_ended_early_and_paid_out() {
       "epoch": 1,
       "extension": null,
       "fee": null,
+      "moderation": {"amount":"0.00","asset":"USD"},
       "offer": {
         "max_term_s": 31536000,
         "min_term_s": 60,
@@ -42,7 +43,9 @@ async fn a_rental_is_extended_ended_early_and_paid_out() {
           "marketplace": "shop",
           "order_id": "o1",
           "paid": {"amount":"6.00","asset":"USD"},
-          "start": "2026-11-22T09:00:00Z"
+          "refunded": {"amount":"0.00","asset":"USD"},
+          "start": "2026-11-22T09:00:00Z",
+          "verdict": "pending"
         }
       ],
       "starts_at": "2026-11-22T09:00:00Z",
@@ -116,6 +119,7 @@ async fn a_rental_is_extended_ended_early_and_paid_out() {
       "epoch": 1,
       "extension": null,
       "fee": {"amount":"0.30","asset":"USD"},
+      "moderation": {"amount":"0.00","asset":"USD"},
       "offer": {
         "max_term_s": 31536000,
         "min_term_s": 60,
@@ -136,14 +140,18 @@ async fn a_rental_is_extended_ended_early_and_paid_out() {
           "marketplace": "shop",
           "order_id": "o1",
           "paid": {"amount":"6.00","asset":"USD"},
-          "start": "2026-11-22T09:00:00Z"
+          "refunded": {"amount":"3.00","asset":"USD"},
+          "start": "2026-11-22T09:00:00Z",
+          "verdict": "pending"
         },
         {
           "end": "2026-11-22T20:00:00Z",
           "marketplace": "shop",
           "order_id": "o2",
           "paid": {"amount":"0.60","asset":"USD"},
-          "start": "2026-11-22T19:00:00Z"
+          "refunded": {"amount":"0.60","asset":"USD"},
+          "start": "2026-11-22T19:00:00Z",
+          "verdict": "pending"
         }
       ],
       "starts_at": "2026-11-22T09:00:00Z",

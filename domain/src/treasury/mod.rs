@@ -11,7 +11,7 @@ use crate::{
     aggregate::{Aggregate, Decision},
     events,
     id::MarketplaceName,
-    money::Money,
+    money::{Asset, Money},
     settlement::MAX_TEXT,
     time::Time,
 };
@@ -34,6 +34,14 @@ events! {
 pub struct Treasury {
     /// By reference.
     sweeps: BTreeMap<String, Money>,
+}
+
+impl Treasury {
+    /// All that was taken out in an asset, in minor units.
+    #[must_use]
+    pub fn swept(&self, asset: Asset) -> i128 {
+        self.sweeps.values().filter(|swept| swept.asset() == asset).map(|swept| swept.minor()).sum()
+    }
 }
 
 /// What can be asked of a treasury.
@@ -93,8 +101,7 @@ impl Aggregate for Treasury {
             None if amount.is_zero() => return Err(TreasuryRefusal::Nothing),
             None => {}
         }
-        let same = self.sweeps.values().filter(|swept| swept.asset() == amount.asset());
-        let left = earned - same.map(|swept| swept.minor()).sum::<i128>();
+        let left = earned - self.swept(amount.asset());
         if amount.minor() > left {
             let left = Money::from_minor(left.max(0), amount.asset());
             return Err(TreasuryRefusal::NotEarned { left: left.unwrap_or(Money::zero(amount.asset())) });

@@ -127,3 +127,16 @@ pub enum Resolution {
     /// The money had not moved; it is due again.
     NotMoved,
 }
+
+/// How a decision divides disputed money: in proportion to these weights, to the last unit.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Weights {
+    /// Goes back to the renter.
+    pub renter: u32,
+    /// Was earned: the owner's, less the operator's share.
+    pub owner: u32,
+    /// Is kept by the moderator; 0 when left out.
+    #[schema(required = false)]
+    pub moderator: u32,
+}

@@ -100,3 +100,17 @@ pub enum ContractStatus {
     /// It ended early.
     Terminated,
 }
+
+/// How a segment's money is decided.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum SegmentVerdict {
+    /// By the rental's end.
+    Pending,
+    /// It was served, and paid out before the rental's end.
+    Closed,
+    /// It is disputed and waits for a decision.
+    Disputed,
+    /// A dispute was decided.
+    Decided,
+}
