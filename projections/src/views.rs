@@ -123,9 +123,8 @@ pub fn all(build: bool) -> Vec<Box<dyn Folder>> {
 
 /// The tables of all views, each with its view.
 pub fn tables() -> Vec<(&'static str, &'static str)> {
-    let of =
-        |view: &Box<dyn Folder>| view.tables().iter().map(|table| (view.name(), *table)).collect::<Vec<_>>();
-    all(false).iter().flat_map(of).collect()
+    let views = all(false);
+    views.iter().flat_map(|view| view.tables().iter().map(|table| (view.name(), *table))).collect()
 }
 
 /// The names of all views.

@@ -48,7 +48,12 @@ async fn entries_and_balances_are_those_of_the_books_and_nothing_is_open_twice()
     assert_eq!(balances, expected);
 
     let mut open = 0;
-    reader.open_items::<ViewError>(|_| Ok(open += 1)).unwrap();
+    reader
+        .open_items::<ViewError>(|_| {
+            open += 1;
+            Ok(())
+        })
+        .unwrap();
     assert_eq!(open, books.open().count());
 }
 
@@ -73,7 +78,12 @@ async fn the_journal_is_read_in_pages_and_by_whom_money_is_owed() {
     }
     let reader = JournalReader::open(&path).unwrap();
     let mut expected = Vec::new();
-    reader.balances::<ViewError>(|row| Ok(expected.push(row))).unwrap();
+    reader
+        .balances::<ViewError>(|row| {
+            expected.push(row);
+            Ok(())
+        })
+        .unwrap();
     assert_eq!(all, expected);
 
     let mut found = 0;
