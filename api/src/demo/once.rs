@@ -8,7 +8,7 @@ use domain::{
     money::{Money, Signed},
     time::Time,
 };
-use projections::views::{MAX_LIMIT, Page, contracts::ContractScope};
+use projections::views::{MAX_LIMIT, Page, contracts::ContractScope, journal::Accounts};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
@@ -228,7 +228,7 @@ impl Story {
     /// Prints where every account of the journal ends.
     async fn accounts(&self) -> anyhow::Result<()> {
         let mut rows = Vec::new();
-        for row in self.market.app.views.balances(None, MAX_LIMIT).await? {
+        for row in self.market.app.views.balances(Accounts::All, None, MAX_LIMIT).await? {
             let holds = Signed { minor: row.minor, asset: row.asset };
             ensure!(
                 row.minor == 0 || !row.account.is_liability(),

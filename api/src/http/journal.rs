@@ -10,10 +10,7 @@ use domain::{
     money::{Asset, Signed},
     time::Time,
 };
-use projections::views::{
-    MAX_LIMIT,
-    journal::{BalanceRow, EntryRow, Owed as OwedRow},
-};
+use projections::views::journal::{Accounts, BalanceRow, EntryRow, Owed as OwedRow};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -22,13 +19,10 @@ use super::{
     answer::Answer,
     auth::{Auditor, MoneyReader},
     extract::Query,
-    list::{List, Part, list_query, page},
+    list::{List, Part, list_query},
     schema,
 };
 use crate::{app::App, error::Problem};
-
-/// The most pages of balances that are looked through for one answer: accounts that came to 0 are not shown.
-const MAX_PAGES: usize = 20;
 
 /// A change of one account.
 #[derive(Debug, Serialize, ToSchema)]
@@ -143,32 +137,7 @@ impl FromStr for Place {
     }
 }
 
-/// Balances that are not 0, and where to go on if more may follow.
-async fn balances(
-    app: &App,
-    mut after: Option<Place>,
-    wanted: usize,
-) -> Result<(Vec<BalanceRow>, Option<Place>), Problem> {
-    let mut found: Vec<BalanceRow> = Vec::new();
-    for _ in 0..MAX_PAGES {
-        let rows = app.views.balances(after.map(|Place(account, asset)| (account, asset)), MAX_LIMIT).await?;
-        let ends = rows.len() < MAX_LIMIT;
-        after = rows.last().map(|row| Place::of(&row.account, row.asset));
-        found.extend(rows.into_iter().filter(|row| row.minor != 0));
-        if found.len() > wanted {
-            found.truncate(wanted);
-            let next = found.last().map(|row| Place::of(&row.account, row.asset));
-            return Ok((found, next));
-        }
-        if ends {
-            return Ok((found, None));
-        }
-    }
-    Ok((found, after))
-}
-
-/// What the journal's accounts hold, in the order of their names; those that came to 0 are left out. A page may be short
-/// although more follows.
+/// What the journal's accounts hold, in the order of their names; those that came to 0 are left out.
 #[utoipa::path(get, path = "/v1/balances", tag = "audit", params(Part), security(("token" = ["auditor", "operator"])),
     responses((status = 200, description = "Balances", body = List<Balance>)))]
 pub async fn list_balances(
@@ -177,8 +146,9 @@ pub async fn list_balances(
     uri: Uri,
     Query(part): Query<Part>,
 ) -> Result<Answer<List<Balance>>, Problem> {
-    let (found, next) = balances(&app, part.after("balances")?, part.limit()?).await?;
-    Ok(page(&uri, "balances", found.into_iter().map(Balance::from).collect(), next))
+    let after = part.after::<Place>("balances")?.map(|Place(account, asset)| (account, asset));
+    let rows = app.views.balances(Accounts::NotEmpty, after, part.limit()? + 1).await?;
+    part.answer(&uri, "balances", rows, |row| Place::of(&row.account, row.asset), Balance::from)
 }
 
 list_query! {

@@ -134,7 +134,7 @@ impl Part {
 }
 
 /// A page of a list of one kind, with where to go on.
-pub fn page<T, C: Display>(uri: &Uri, kind: &str, items: Vec<T>, next: Option<C>) -> Answer<List<T>> {
+fn page<T, C: Display>(uri: &Uri, kind: &str, items: Vec<T>, next: Option<C>) -> Answer<List<T>> {
     let next = next.map(|next| URL_SAFE_NO_PAD.encode(format!("{kind} {next}")));
     let link = next.as_deref().map(|next| next_link(uri, next));
     let answer = Answer::ok(List { items, next });

@@ -22,6 +22,9 @@ create table balances (
     primary key (account, asset)
 ) strict, without rowid;
 
+-- Most accounts came to nothing: whoever looks for what is left must not read them.
+create index balances_by_account on balances (account, asset) where minor <> '0';
+
 -- What the next entries will be posted against: contracts that are not closed, settlements that have not come to their
 -- end. Closed ones are gone, so the table holds what is open and not what was.
 create table journal_open (

@@ -25,7 +25,7 @@ use uuid::Uuid;
 use super::{Envelope, Folder, ViewError, file};
 use crate::rows::{Cache, Rows, Which, row};
 
-pub use read::{JournalReader, Owed};
+pub use read::{Accounts, JournalReader, Owed};
 
 row! {
     /// An event's entry.

@@ -31,6 +31,15 @@ pub struct Owed {
     pub minor: i128,
 }
 
+/// Which accounts are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accounts {
+    /// Every account that was ever used.
+    All,
+    /// Those with something in them.
+    NotEmpty,
+}
+
 impl Views {
     /// Entries in the order of the log.
     ///
@@ -40,17 +49,23 @@ impl Views {
         self.list(Filter::default(), page).await
     }
 
-    /// What accounts hold, in the order of their names, from after an account and asset on.
+    /// What accounts hold, in the order of their names, from after an account and asset on: all accounts that were ever
+    /// used, or those with something in them.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub async fn balances(
         &self,
+        which: Accounts,
         after: Option<(String, String)>,
         wanted: usize,
     ) -> Result<Vec<BalanceRow>, ViewError> {
         let (account, asset) = after.unwrap_or_default();
         let filter = Filter::default().pair("(account, asset) > (?, ?)", &account, &asset);
+        let filter = match which {
+            Accounts::All => filter,
+            Accounts::NotEmpty => filter.plain("minor <> '0'"),
+        };
         self.ask(move |db| filter.select(db, &format!("order by account, asset limit {}", limit(wanted))))
             .await
     }
@@ -77,11 +92,15 @@ impl Views {
             let prefix = name.rsplit_once(':').map_or("", |(prefix, _)| prefix);
             // In the order of characters `;` follows on `:`.
             let (from, to) = (format!("{prefix}:"), format!("{prefix};"));
-            let filter = Filter::default().pair("account >= ? and account < ?", &from, &to);
+            let filter =
+                Filter::default().pair("account >= ? and account < ?", &from, &to).plain("minor <> '0'");
             let rows: Vec<BalanceRow> =
                 self.ask(move |db| filter.select(db, "order by account, asset")).await?;
-            let open = rows.into_iter().filter(|row| row.minor != 0);
-            all.extend(open.map(|row| Owed { account: row.account, asset: row.asset, minor: -row.minor }));
+            all.extend(rows.into_iter().map(|row| Owed {
+                account: row.account,
+                asset: row.asset,
+                minor: -row.minor,
+            }));
         }
         all.sort_by_key(|owed| owed.account.to_string());
         Ok(all)

@@ -19,6 +19,7 @@ use crate::{
     views::{
         contracts::{ContractScope, ContractStatus},
         due::DueKind,
+        journal::Accounts,
         market::{MarketFilter, MarketSort},
         orders::OrderScope,
         settlements::{SettlementFilter, SettlementStatus},
@@ -135,7 +136,8 @@ async fn single_things_and_feeds_are_found_by_an_index() {
     views.next_due(DueKind::Payout).await.unwrap();
     views.contracts_to_close(Time::from_unix(0), 9).await.unwrap();
     views.journal(Page::oldest(9)).await.unwrap();
-    views.balances(None, 9).await.unwrap();
+    views.balances(Accounts::All, None, 9).await.unwrap();
+    views.balances(Accounts::NotEmpty, None, 9).await.unwrap();
     views.owed_to(AccountId(ID)).await.unwrap();
     views.balance(&Account::Disputed(ContractId(ID)), "USD".parse().unwrap()).await.unwrap();
     views.device_feed(DeviceId(ID), Some(1), 9).await.unwrap();

@@ -1,7 +1,10 @@
 //! The stored journal says what the books in memory say.
 
 use domain::{any::AnyEvent, journal::Books, journal::Happened};
-use projections::views::{Page, ViewError, Views, journal::JournalReader};
+use projections::views::{
+    Page, ViewError, Views,
+    journal::{Accounts, JournalReader},
+};
 use uuid::Uuid;
 
 use super::support::{fold, fresh, market, recorded};
@@ -71,7 +74,7 @@ async fn the_journal_is_read_in_pages_and_by_whom_money_is_owed() {
 
     let (mut all, mut after) = (Vec::new(), None);
     loop {
-        let page = views.balances(after, 10).await.unwrap();
+        let page = views.balances(Accounts::All, after, 10).await.unwrap();
         let Some(last) = page.last() else { break };
         after = Some((last.account.to_string(), last.asset.code().to_owned()));
         all.extend(page);
@@ -85,6 +88,10 @@ async fn the_journal_is_read_in_pages_and_by_whom_money_is_owed() {
         })
         .unwrap();
     assert_eq!(all, expected);
+    let left = views.balances(Accounts::NotEmpty, None, 500).await.unwrap();
+    expected.retain(|row| row.minor != 0);
+    expected.truncate(500);
+    assert_eq!(left, expected);
 
     let mut found = 0;
     for row in all.iter().filter(|row| row.minor != 0) {
