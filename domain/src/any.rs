@@ -49,6 +49,21 @@ impl AnyEvent {
         lists.into_iter().flatten().copied()
     }
 
+    /// Its name, such as `RentalStarted`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Contract(e) => e.kind(),
+            Self::Device(e) => e.kind(),
+            Self::Settlement(e) => e.kind(),
+            Self::Order(e) => e.kind(),
+            Self::Gateway(e) => e.kind(),
+            Self::Purse(e) => e.kind(),
+            Self::Treasury(e) => e.kind(),
+            Self::Account(e) => e.kind(),
+        }
+    }
+
     /// Reads a stored payload by its event's name and version.
     ///
     /// # Errors

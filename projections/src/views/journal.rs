@@ -148,7 +148,7 @@ impl Journal {
         }
         self.entries_of(db).append(EntryRow {
             position,
-            kind: recorded.event.kind.clone().into(),
+            kind: event.event.kind().into(),
             stream: recorded.stream.clone(),
             recorded_at: event.recorded_at(),
             effective_at: at,
