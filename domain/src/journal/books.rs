@@ -9,7 +9,12 @@ use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
 use super::{Account, Happened, Open, Posting, post, subject};
-use crate::{any::AnyEvent, contract::ContractEvent, id::ContractId, money::Asset};
+use crate::{
+    any::AnyEvent,
+    contract::ContractEvent,
+    id::{AccountId, ContractId},
+    money::Asset,
+};
 
 /// What is wrong with an entry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -83,21 +88,27 @@ impl Books {
             }
         }
         if let AnyEvent::Contract(ContractEvent::PayoutIssued(e)) = happened.event {
-            let (contract, asset) = (ContractId(happened.id.unwrap_or_default()), e.amount.asset());
-            let left = [
-                Account::Accrued(e.owner, contract),
-                Account::FeesAccrued(contract),
-                Account::Disputed(contract),
-            ]
-            .into_iter()
-            .chain((0..).map(|i| Account::Segment(contract, i)).take(crate::contract::MAX_SEGMENTS));
-            for account in left {
-                if let Some(&minor) = self.balances.get(&(account.clone(), asset)) {
-                    faults.push(Fault::NotEmpty { account, asset, minor });
-                }
-            }
+            let contract = ContractId(happened.id.unwrap_or_default());
+            faults.extend(self.left_of(contract, e.owner));
         }
         (entry, faults)
+    }
+
+    /// What is left in a contract's accounts.
+    fn left_of(&self, contract: ContractId, owner: AccountId) -> Vec<Fault> {
+        let (first, last) = (Asset::ALL[0], Asset::ALL[Asset::ALL.len() - 1]);
+        let of = |from: Account, to: Account| self.balances.range((from, first)..=(to, last));
+        let one = |account: Account| of(account.clone(), account);
+        let left = of(Account::Segment(contract, 0), Account::Segment(contract, u32::MAX))
+            .chain(one(Account::Accrued(owner, contract)))
+            .chain(one(Account::FeesAccrued(contract)))
+            .chain(one(Account::Disputed(contract)));
+        let fault = |((account, asset), minor): (&(Account, Asset), &i128)| Fault::NotEmpty {
+            account: account.clone(),
+            asset: *asset,
+            minor: *minor,
+        };
+        left.map(fault).collect()
     }
 
     /// The balance of an account, in minor units.

@@ -9,7 +9,7 @@ use std::io;
 
 use domain::{journal::Account, money::Signed};
 
-use super::form::{About, Day, Entry, Form, title};
+use super::form::{About, Day, Entry, Form, postings, title};
 
 /// Accounts are open from here on.
 const OPEN: &str = "1970-01-01";
@@ -42,11 +42,7 @@ impl Form for Beancount {
             out,
             "  stream: \"{stream}\"\n  recorded: \"{recorded_at}\"\n  effective: \"{effective_at}\""
         )?;
-        for posting in &entry.postings {
-            let amount = Signed { minor: posting.minor, asset: posting.asset };
-            writeln!(out, "  {}  {amount} {}", posting.account, posting.asset)?;
-        }
-        Ok(())
+        postings(entry, "  ", out)
     }
 
     fn balance(

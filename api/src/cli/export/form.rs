@@ -85,6 +85,15 @@ pub trait Form {
     ) -> io::Result<()>;
 }
 
+/// Writes an entry's postings, each on a line of its own. Two spaces part account and amount: hledger and ledger take one
+/// for a part of the name.
+pub fn postings(entry: &Entry, indent: &str, out: &mut dyn io::Write) -> io::Result<()> {
+    entry.postings.iter().try_for_each(|Posting { account, minor, asset }| {
+        let amount = Signed { minor: *minor, asset: *asset };
+        writeln!(out, "{indent}{account}  {amount} {asset}")
+    })
+}
+
 /// What an account holds nothing of.
 pub const fn nothing(asset: Asset) -> Signed {
     Signed { minor: 0, asset }

@@ -9,7 +9,7 @@ use std::io;
 
 use domain::{journal::Account, money::Signed};
 
-use super::form::{About, Day, Entry, Form, nothing, title};
+use super::form::{About, Day, Entry, Form, nothing, postings, title};
 
 /// The form.
 #[derive(Debug, Default)]
@@ -49,11 +49,7 @@ impl Form for Hledger {
             out,
             "    ; stream: {stream}\n    ; recorded: {recorded_at}\n    ; effective: {effective_at}"
         )?;
-        for posting in &entry.postings {
-            let amount = Signed { minor: posting.minor, asset: posting.asset };
-            writeln!(out, "    {}  {amount} {}", posting.account, posting.asset)?;
-        }
-        Ok(())
+        postings(entry, "    ", out)
     }
 
     fn balance(
