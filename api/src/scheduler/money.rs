@@ -5,6 +5,7 @@ use domain::{
     device::Device,
     event::SystemPart,
     settlement::{Settlement, SettlementCommand, SettlementRefusal},
+    time::Time,
 };
 use projections::views::{
     MAX_LIMIT, Page,
@@ -20,15 +21,18 @@ use crate::{app::App, error::Problem, execute::ExecuteError};
 /// A segment is closed only after a sign of life from beyond its end: by then every outage in it is recorded.
 pub(super) async fn close_segments(app: &App) -> anyhow::Result<u64> {
     app.flush_presence().await?;
-    let rows = app.views.contracts_to_close(app.clock.time(), PAGE).await?;
-    let mut done = 0;
-    for row in rows {
-        if app.stop.is_cancelled() {
-            break;
+    let (now, mut after, mut done) = (app.clock.time(), (Time::MIN, 0), 0);
+    loop {
+        let rows = app.views.contracts_to_close(now, after, PAGE).await?;
+        let Some(last) = rows.last() else { return Ok(done) };
+        after = (last.segment_due_at.unwrap_or(now), last.position);
+        for row in rows {
+            if app.stop.is_cancelled() {
+                return Ok(done);
+            }
+            done += close_segments_of(app, &row).await?;
         }
-        done += close_segments_of(app, &row).await?;
     }
-    Ok(done)
 }
 
 async fn close_segments_of(app: &App, row: &ContractRow) -> anyhow::Result<u64> {

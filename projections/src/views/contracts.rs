@@ -332,14 +332,21 @@ impl Views {
         self.one(Filter::by("contract = ?", &contract)).await
     }
 
-    /// Running contracts with a served segment whose money may be decided at `now`, the longest due first.
+    /// Running contracts with a served segment whose money may be decided at `now`, the longest due first; from after one
+    /// of them on, by its `segment_due_at` and position.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub async fn contracts_to_close(&self, now: Time, wanted: usize) -> Result<Vec<ContractRow>, ViewError> {
+    pub async fn contracts_to_close(
+        &self,
+        now: Time,
+        after: (Time, Position),
+        wanted: usize,
+    ) -> Result<Vec<ContractRow>, ViewError> {
         let filter = Filter::by("segment_due_at <= ?", &now);
-        self.ask(move |db| filter.select(db, &format!("order by segment_due_at limit {}", limit(wanted))))
-            .await
+        let filter = filter.pair("(segment_due_at, position) > (?, ?)", &after.0, &after.1);
+        let order = format!("order by segment_due_at, position limit {}", limit(wanted));
+        self.ask(move |db| filter.select(db, &order)).await
     }
 
     /// Contracts of somebody, of one status if given.

@@ -1,13 +1,64 @@
 //! The stored journal says what the books in memory say.
 
-use domain::{any::AnyEvent, journal::Books, journal::Happened};
-use projections::views::{
-    Page, ViewError, Views,
-    journal::{Accounts, JournalReader},
+use domain::{
+    any::AnyEvent,
+    event::{Position, Recorded},
+    journal::{Books, Happened, Posting},
+};
+use projections::{
+    rebuild,
+    views::{
+        Page, ViewError, Views,
+        journal::{Accounts, BalanceRow, EntryRow, JournalReader},
+    },
 };
 use uuid::Uuid;
 
-use super::support::{fold, fresh, market, recorded};
+use super::support::{fold, fresh, log_of, market, recorded};
+
+/// The books of some events, and each event's entry that has one.
+fn books_of(events: &[Recorded]) -> (Books, Vec<(Position, Vec<Posting>)>) {
+    let (mut books, mut entries) = (Books::default(), Vec::new());
+    for recorded in events {
+        let (event, id) = (AnyEvent::of(recorded).unwrap(), Uuid::try_parse(recorded.stream.key()).ok());
+        let at = recorded.event.effective_at;
+        let (postings, _) = books.post(&Happened { stream: &recorded.stream, id, event: &event, at });
+        if !postings.is_empty() {
+            entries.push((recorded.position, postings));
+        }
+    }
+    (books, entries)
+}
+
+/// The stored journal says the same as the books.
+#[track_caller]
+fn assert_same(reader: &JournalReader, events: &[Recorded]) {
+    let (books, entries) = books_of(events);
+    assert_eq!(reader.next(), events.len() as u64);
+    assert_eq!(reader.last(), events.last().map(|last| last.event.id));
+    let (mut stored, mut balances, mut open) = (Vec::new(), Vec::new(), 0);
+    let entry = |entry: EntryRow| {
+        stored.push((entry.position, entry.postings));
+        Ok(())
+    };
+    reader.entries::<ViewError>(entry).unwrap();
+    assert!(stored == entries, "the entries differ");
+    let balance = |row: BalanceRow| {
+        balances.extend((row.minor != 0).then_some((row.account, row.asset, row.minor)));
+        Ok(())
+    };
+    reader.balances::<ViewError>(balance).unwrap();
+    balances.sort();
+    let expected: Vec<_> =
+        books.balances().map(|(account, asset, minor)| (account.clone(), asset, minor)).collect();
+    assert_eq!(balances, expected);
+    let item = |_| {
+        open += 1;
+        Ok(())
+    };
+    reader.open_items::<ViewError>(item).unwrap();
+    assert_eq!(open, books.open().count());
+}
 
 #[tokio::test]
 async fn entries_and_balances_are_those_of_the_books_and_nothing_is_open_twice() {
@@ -17,47 +68,23 @@ async fn entries_and_balances_are_those_of_the_books_and_nothing_is_open_twice()
     fold(&path, early).unwrap();
     fold(&path, late).unwrap();
 
-    let (mut books, mut entries) = (Books::default(), Vec::new());
-    for recorded in &events {
-        let (event, id) = (AnyEvent::of(recorded).unwrap(), Uuid::try_parse(recorded.stream.key()).ok());
-        let at = recorded.event.effective_at;
-        let (postings, _) = books.post(&Happened { stream: &recorded.stream, id, event: &event, at });
-        if !postings.is_empty() {
-            entries.push((recorded.position, postings));
-        }
+    assert_same(&JournalReader::open(&path).unwrap(), &events);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_journal_as_of_a_position_is_that_of_the_events_before_it() {
+    let commits = market(23, 2_000);
+    let (log, events) = (log_of(commits.clone()).await, recorded(commits));
+    let (_folder, path) = fresh().await;
+    fold(&path, &events).unwrap();
+    for end in [0, 1, 100, events.len() / 2, events.len() - 1, events.len()] {
+        let journal = rebuild::journal_at(&log, &path, end as u64, |_| {}).await.unwrap();
+        assert_same(&journal.reader, &events[..end]);
     }
-
-    let reader = JournalReader::open(&path).unwrap();
-    assert_eq!(reader.next(), events.len() as u64);
-    let mut stored = Vec::new();
-    reader
-        .entries::<ViewError>(|entry| {
-            stored.push((entry.position, entry.postings));
-            Ok(())
-        })
-        .unwrap();
-    assert!(stored == entries, "the entries differ");
-
-    let mut balances = Vec::new();
-    reader
-        .balances::<ViewError>(|row| {
-            balances.extend((row.minor != 0).then_some((row.account, row.asset, row.minor)));
-            Ok(())
-        })
-        .unwrap();
-    balances.sort();
-    let expected: Vec<_> =
-        books.balances().map(|(account, asset, minor)| (account.clone(), asset, minor)).collect();
-    assert_eq!(balances, expected);
-
-    let mut open = 0;
-    reader
-        .open_items::<ViewError>(|_| {
-            open += 1;
-            Ok(())
-        })
-        .unwrap();
-    assert_eq!(open, books.open().count());
+    let nowhere = path.with_file_name("no views");
+    let journal = rebuild::journal_at(&log, &nowhere, 100, |_| {}).await.unwrap();
+    assert_same(&journal.reader, &events[..100]);
+    assert!(!nowhere.exists());
 }
 
 #[tokio::test]
