@@ -80,7 +80,7 @@ pub async fn list_held_payouts(
 #[serde(deny_unknown_fields)]
 pub struct Release {
     /// Who holds the money.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, pattern = "^[a-z0-9]{1,32}$")]
     marketplace: MarketplaceName,
     /// In what.
     #[schema(value_type = schema::Asset)]

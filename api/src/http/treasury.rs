@@ -16,7 +16,7 @@ use crate::{app::App, error::Problem, treasury};
 #[serde(deny_unknown_fields)]
 pub struct NewSweep {
     /// Whose escrow.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, pattern = "^[a-z0-9]{1,32}$")]
     marketplace: MarketplaceName,
     /// How much.
     #[schema(value_type = schema::Money)]
