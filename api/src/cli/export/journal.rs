@@ -42,7 +42,8 @@ use crate::{
 /// The journal in double entry.
 ///
 /// It ends with what every account must hold, so a program that reads it finds what was left out or changed. Of a moment
-/// (`--as-of 2026-11-22T09:00:00Z`) it holds what was recorded by then, and what running rentals had accrued.
+/// (`--as-of 2026-11-22T09:00:00Z`) it holds what was recorded by then, and what running rentals had accrued. A journal
+/// other than the one at hand is built in the folder for temporary files (TMPDIR) first: about 200 bytes an event.
 #[derive(Debug, Args)]
 pub struct Journal {
     /// The form
