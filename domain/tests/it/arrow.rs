@@ -20,6 +20,9 @@ const EDGES: [(&str, &str); 5] = [
     ("berth-fixtures", "berth-domain"),
 ];
 
+/// What only `berth demo` needs: (from, to).
+const FOR_THE_DEMO: [(&str, &str); 2] = [("berth-api", "berth-agent"), ("berth-api", "berth-fixtures")];
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
 }
@@ -75,7 +78,7 @@ fn dependencies_point_only_one_way() {
             let edge = (package.name.as_str(), dep.name.as_str());
             let allowed = match dep.kind {
                 DependencyKind::Development => edge.1 == "berth-fixtures" || EDGES.contains(&edge),
-                DependencyKind::Normal if edge == ("berth-api", "berth-agent") => dep.optional,
+                DependencyKind::Normal if FOR_THE_DEMO.contains(&edge) => dep.optional,
                 DependencyKind::Normal => EDGES.contains(&edge),
                 _ => false,
             };
@@ -85,10 +88,14 @@ fn dependencies_point_only_one_way() {
 }
 
 #[test]
-fn the_server_holds_the_agent_only_for_the_demo() {
+fn the_server_holds_the_agent_and_fixtures_only_for_the_demo() {
     let api = WORKSPACE.workspace_packages().into_iter().find(|p| p.name.as_str() == "berth-api").unwrap();
-    let by: Vec<_> = api.features.iter().filter(|(_, on)| on.iter().any(|f| f == "dep:agent")).collect();
-    assert_eq!(by.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["demo"]);
+    let by = |part: &str| {
+        let features = api.features.iter().filter(|(_, on)| on.iter().any(|feature| feature == part));
+        features.map(|(name, _)| name.as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!(by("dep:agent"), ["demo"]);
+    assert!(by("dep:fixtures").iter().all(|feature| *feature == "demo"), "{:?}", by("dep:fixtures"));
 }
 
 #[test]
