@@ -1,6 +1,6 @@
 //! Identifiers. Every id is opaque: it tells nothing about a person or a machine.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -138,13 +138,13 @@ pub struct InvalidName {
     got: String,
 }
 
-/// Declares a validated string newtype.
+/// Declares a validated string newtype; names are copied around far more often than they are made, so copies share.
 macro_rules! name_id {
     ($($(#[$doc:meta])* $name:ident, $what:literal, $max:literal, $alphabet:literal, $ok:expr);* $(;)?) => {$(
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// # Errors
@@ -157,7 +157,7 @@ macro_rules! name_id {
                     let got = text.chars().take(160).collect();
                     return Err(InvalidName { what: $what, alphabet: $alphabet, max: $max, got });
                 }
-                Ok(Self(text))
+                Ok(Self(text.into()))
             }
 
             /// The text.
@@ -176,7 +176,7 @@ macro_rules! name_id {
 
         impl From<$name> for String {
             fn from(name: $name) -> String {
-                name.0
+                name.0.as_ref().into()
             }
         }
 
@@ -218,7 +218,7 @@ impl Subdomain {
     #[must_use]
     pub fn of(device: DeviceId, epoch: Epoch) -> Self {
         let hex = ContractId::of(device, epoch).0.simple().to_string();
-        Self(format!("b{}", &hex[..15]))
+        Self(format!("b{}", &hex[..15]).into())
     }
 }
 

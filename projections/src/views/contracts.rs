@@ -290,6 +290,7 @@ pub struct Contracts;
 impl View for Contracts {
     const VERSION: u32 = 2;
     const DDL: &'static str = include_str!("../../../migrations/sqlite/views/contracts.sql");
+    const WEIGHT: u32 = 30;
     const IN_ORDER: bool = true;
     type Row = ContractRow;
 

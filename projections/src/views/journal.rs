@@ -176,7 +176,7 @@ impl Folder for Journal {
     }
 
     fn weight(&self) -> u32 {
-        20
+        100
     }
 
     fn ddl(&self) -> &'static str {

@@ -70,6 +70,7 @@ pub struct Orders;
 impl View for Orders {
     const VERSION: u32 = 1;
     const DDL: &'static str = include_str!("../../../migrations/sqlite/views/orders.sql");
+    const WEIGHT: u32 = 20;
     const IN_ORDER: bool = true;
     type Row = OrderRow;
 

@@ -148,6 +148,7 @@ pub struct Settlements;
 impl View for Settlements {
     const VERSION: u32 = 1;
     const DDL: &'static str = include_str!("../../../migrations/sqlite/views/settlements.sql");
+    const WEIGHT: u32 = 25;
     const IN_ORDER: bool = true;
     type Row = SettlementRow;
 
