@@ -30,6 +30,7 @@ impl Serve {
         let config = common.load(&flags)?.config;
         let listen = config.listen.clone();
         let data = DataDir::open(&common.data())?;
+        let _alone = data.lock()?;
         let app = App::open(&data, config, Clock::System, rebuild::bar()).await?;
         let listener = TcpListener::bind(&listen).await;
         let listener =

@@ -95,3 +95,22 @@ async fn lost_views_are_made_again_from_the_log() {
     let market = test.get("/v1/market", "").await.ok();
     assert_eq!(market["items"][0]["device"], device.id);
 }
+
+#[test]
+fn a_second_server_on_the_same_folder_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let lock = DataDir::open(folder.path()).unwrap().lock().unwrap();
+    let serve = || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_berth"));
+        command.args(["serve", "--listen", "nowhere", "--data"]).arg(folder.path());
+        let output = command.output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let refused = serve();
+    assert!(refused.contains("another server runs on this data folder"), "{refused}");
+    assert_eq!(files(folder.path()), BTreeMap::new(), "nothing was made");
+    drop(lock);
+    let alone = serve();
+    assert!(alone.contains("nowhere") && !alone.contains("another server"), "{alone}");
+}
