@@ -69,9 +69,7 @@ enum Command {
     /// Write the ledger out
     #[command(subcommand)]
     Export(export::Export),
-    /// Check that the ledger, its journal and its views hold together
     Verify(verify::Verify),
-    /// Quote refunds in bulk: JSON lines in, JSON lines out
     Quote(quote::Quote),
     /// Print the effective configuration and where each value comes from
     Config,

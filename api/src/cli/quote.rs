@@ -93,10 +93,18 @@ fn skip_line(input: &mut impl BufRead) -> std::io::Result<()> {
 }
 
 fn answer(line: &[u8], offline: &mut Vec<Interval>, output: &mut impl Write) -> Result<(), String> {
+    if !line.trim_ascii_start().starts_with(b"{") {
+        return Err(
+            "the line must be a JSON object like {\"start\":0,\"end\":10,\"paid\":100,\"t\":5}".into()
+        );
+    }
     let line: Line<'_> = serde_json::from_slice(line).map_err(|e| e.to_string())?;
     let text = line.paid.get().trim_matches('"');
-    let paid: i128 =
-        text.parse().map_err(|_| format!("paid must be a whole number of minor units, got {text}"))?;
+    let paid: i128 = text
+        .parse()
+        .ok()
+        .filter(|_| !text.starts_with('+'))
+        .ok_or_else(|| format!("paid must be a whole number of minor units, got {text}"))?;
     if !(0..=MAX_MINOR).contains(&paid) {
         return Err(format!("paid must be 0 to {MAX_MINOR}"));
     }

@@ -13,7 +13,7 @@ use crate::{
     cloud_event::{cloud_event, payload, recorded_at},
 };
 
-/// Every event, in order.
+/// Every event, in order, to standard output.
 #[derive(Debug, Args)]
 pub struct Events {
     /// The form

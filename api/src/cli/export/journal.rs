@@ -39,7 +39,7 @@ use crate::{
     cli::{Common, rebuild::bar, replay::AsOf},
 };
 
-/// The journal in double entry.
+/// The journal in double entry, to standard output.
 ///
 /// It ends with what every account must hold, so a program that reads it finds what was left out or changed. Of a moment
 /// (`--as-of 2026-11-22T09:00:00Z`) it holds what was recorded by then, and what running rentals had accrued. A journal

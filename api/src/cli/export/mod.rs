@@ -18,9 +18,7 @@ use super::Common;
 /// Writes the ledger out.
 #[derive(Debug, Subcommand)]
 pub enum Export {
-    /// Every event, in order, to standard output
     Events(events::Events),
-    /// The journal in double entry, to standard output
     Journal(journal::Journal),
 }
 
