@@ -80,7 +80,14 @@ impl Courier {
         // It may have been removed, disabled, put off or given another secret meanwhile.
         let (current, now) = (self.app.private.webhook(self.webhook.id).await?, self.app.clock.time());
         let Some(webhook) = current.filter(|webhook| webhook.is_due(now)) else { return Ok(false) };
-        let delivery = self.delivery(&webhook, recorded)?;
+        let delivery = match self.delivery(&webhook, recorded) {
+            Ok(delivery) => delivery,
+            // Such as a secret that the server's key does not open: an operator must see it.
+            Err(e) => {
+                let failure = Failure { why: format!("{e:#}"), gone: false, retry_after_s: None };
+                return self.failed(&webhook, recorded.position, failure).await.map(|()| false);
+            }
+        };
         let sent = tokio::select! {
             () = self.stop.cancelled() => return Ok(false),
             sent = self.sender.send(&webhook.url, delivery) => sent,
