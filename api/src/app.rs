@@ -234,6 +234,20 @@ impl App {
         }
     }
 
+    /// Waits until what follows from the event at `position` has happened too, and the views hold that.
+    pub async fn follow_up(&self, position: Option<Position>) {
+        let Some(position) = position else { return };
+        let mut steward = self.steward.subscribe();
+        let handled = async { steward.wait_for(|next| *next > position).await.map(|_| ()) };
+        if tokio::time::timeout(READ_YOUR_WRITES, handled).await.is_err() {
+            tracing::warn!(position, "the steward has not followed up on a write; answering without it");
+        }
+        match self.executor.log().head().await {
+            Ok(head) => self.catch_up(head).await,
+            Err(e) => tracing::error!(error = %e, position, "the log cannot be read"),
+        }
+    }
+
     /// Notes that a device was heard of; written down by [`App::flush_presence`].
     pub fn heard_of(&self, device: DeviceId) {
         let now = self.clock.time();

@@ -399,6 +399,9 @@ impl From<SettlementRefusal> for Problem {
             SettlementRefusal::WrongAttempt(_) => (CONFLICT, "wrong-attempt", read),
             SettlementRefusal::NotNow(_) => (CONFLICT, "settlement-state", read),
             SettlementRefusal::Text(_) => (INVALID, "invalid-request", "correct the text"),
+            SettlementRefusal::NothingMoved => {
+                (INVALID, "nothing-paid", "report the attempt as failed, or what arrived")
+            }
             SettlementRefusal::WrongAsset => {
                 (INVALID, "wrong-asset", "report the movement in the asset that is due")
             }

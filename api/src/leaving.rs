@@ -22,7 +22,7 @@ use domain::{
 };
 use projections::views::{
     MAX_LIMIT, Page, ViewError,
-    contracts::{ContractRow, ContractScope, ContractStatus, SegmentVerdict},
+    contracts::{ContractRow, ContractScope, ContractStatus},
     devices::DeviceRow,
     purses::PurseRow,
     settlements::{SettlementFilter, SettlementRow, SettlementStatus},
@@ -146,10 +146,10 @@ async fn refuse_in_use(app: &App, account: AccountId) -> Result<(), Problem> {
     let devices = open(|page| app.views.devices_of(account, page), |row| row.position, in_service).await?;
 
     let mut contracts = BTreeSet::new();
-    for (scope, owes) in [(ContractScope::Owner(account), true), (ContractScope::Renter(account), false)] {
+    for scope in [ContractScope::Owner(account), ContractScope::Renter(account)] {
         let runs = |row: ContractRow| {
-            let disputed = row.segments.iter().any(|s| s.verdict == SegmentVerdict::Disputed);
-            let open = row.status == ContractStatus::Running || disputed || (owes && row.payout.is_none());
+            // Until the payout is issued the renter may get something back of a dispute.
+            let open = row.status == ContractStatus::Running || row.payout.is_none();
             open.then_some(row.contract.0)
         };
         contracts

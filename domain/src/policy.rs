@@ -69,6 +69,13 @@ impl Policy {
         }
     }
 
+    /// Seconds from a segment's end until it may be closed: when its payout may be issued, and no quote from before its end
+    /// stands any more.
+    #[must_use]
+    pub fn close_delay_s(&self) -> Seconds {
+        self.payout_delay_s.max(self.quote_valid_s)
+    }
+
     /// The policy as a contract pins it: a quote stands for a hundredth of the initial term at most, rounded up, so that
     /// the time used between a quote and the end it is redeemed at stays a small part of what was paid.
     #[must_use]

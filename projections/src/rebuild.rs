@@ -149,7 +149,16 @@ pub async fn stale(log: &Arc<dyn EventLog>, path: &Path) -> Result<Vec<&'static 
             Some(Checkpoint { next: 0, .. }) => true,
             Some(Checkpoint { next, last, .. }) => {
                 let folded = log.read_all(next - 1, 1).await?;
-                folded.first().map(|recorded| recorded.event.id) == last && last.is_some()
+                let same = folded.first().map(|recorded| recorded.event.id) == last && last.is_some();
+                if !same {
+                    tracing::warn!(
+                        view = name,
+                        folded_to = next - 1,
+                        "the view was folded from events that are not in the log: acknowledged events may be missing, \
+                         unless the log was restored from a backup"
+                    );
+                }
+                same
             }
         };
         if !current {

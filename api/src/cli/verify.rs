@@ -7,7 +7,7 @@
 
 use std::{collections::HashMap, hash::BuildHasher, sync::Arc};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Args;
 use domain::{
     any::AnyEvent,
@@ -18,7 +18,7 @@ use domain::{
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use projections::{
-    log::{EventLog, MAX_PAGE, pages::Pages, sqlite::SqliteLog},
+    log::{EventLog, LogError, MAX_PAGE, pages::Pages, sqlite::SqliteLog},
     rebuild::{self, Compared, Difference},
 };
 use serde::Serialize;
@@ -128,17 +128,23 @@ async fn ledger(log: &Arc<dyn EventLog>, end: u64) -> anyhow::Result<Vec<Check>>
     progress.set_style(ProgressStyle::with_template(style)?);
     let (mut pages, mut reading) = (Pages::new(log.clone(), 0, MAX_PAGE), Reading::default());
     while reading.events < end {
-        let page = pages.next().await?;
-        if page.is_empty() {
-            break;
-        }
+        let page = match pages.next().await {
+            Ok(page) if page.is_empty() => break,
+            Ok(page) => page,
+            Err(LogError::Damaged { position, why }) => {
+                reading.decoding.add(|| format!("event {position}: {why}; nothing after it was looked at"));
+                break;
+            }
+            Err(other) => return Err(other.into()),
+        };
         for recorded in page.iter().take_while(|recorded| recorded.position < end) {
             reading.next(recorded);
         }
         progress.set_position(reading.events);
     }
     progress.finish_and_clear();
-    Ok(reading.checks())
+    let whole = log.head().await?.is_none_or(|head| head < end);
+    Ok(reading.checks(whole))
 }
 
 impl Reading {
@@ -168,8 +174,9 @@ impl Reading {
         }
     }
 
-    fn checks(mut self) -> Vec<Check> {
-        for fault in self.audit.unfinished() {
+    /// What is left undone is a fault only at the end of the log.
+    fn checks(mut self, whole: bool) -> Vec<Check> {
+        for fault in self.audit.unfinished().into_iter().filter(|_| whole) {
             self.money.add(|| fault);
         }
         let books = self.audit.books();
@@ -204,7 +211,15 @@ async fn views(log: &Arc<dyn EventLog>, data: &DataDir) -> anyhow::Result<Check>
     }
     let mut faults = Faults::default();
     let looked_at = match rebuild::compare(log, &data.views(), bar()).await {
-        Ok(Compared { views, absent, differences }) => {
+        Ok(Compared { views, absent, astray, differences }) => {
+            for (view, last) in astray {
+                faults.add(|| {
+                    format!(
+                        "{view} was folded up to an event {last} that is not in the log: acknowledged events are missing; \
+                         restore the log from a backup"
+                    )
+                });
+            }
             for Difference { view, table, extra, missing } in differences {
                 faults.add(|| {
                     format!(
@@ -219,6 +234,8 @@ async fn views(log: &Arc<dyn EventLog>, data: &DataDir) -> anyhow::Result<Check>
             };
             format!("{} views as of position {position}{absent}", views.len())
         }
+        // Whatever keeps them from being compared says nothing about them.
+        Err(e) if e.may_pass() => return Err(e).context("the views cannot be compared"),
         Err(e) => {
             faults.add(|| e.to_string());
             "the views".into()

@@ -3,7 +3,7 @@
 use axum::{extract::State, http::StatusCode};
 use domain::{
     account::Role,
-    contract::{Contract as Ledger, ContractRefusal, Rental, Weights},
+    contract::{ContractRefusal, Rental, Weights},
     id::{AccountId, ContractId},
     key::Digest,
 };
@@ -75,8 +75,8 @@ pub async fn open_dispute(
     if part.is_none() {
         authorise_receiver(&app, &caller, &rental, segment).await?;
     }
-    condition.check(app.executor.load::<Ledger>(&contract).await?.revision)?;
-    let done = disputes::open(&app, contract, segment, evidence, &caller.by()).await?;
+    let done = disputes::open(&app, contract, segment, evidence, condition.only_at(), &caller.by()).await?;
+    app.follow_up(done.position).await;
     Ok(show(&app, contract, done.position).await?.status(StatusCode::CREATED))
 }
 
@@ -97,8 +97,8 @@ pub async fn decide_dispute(
     if !caller.is(Role::Operator) {
         authorise_receiver(&app, &caller, &rental, segment).await?;
     }
-    condition.check(app.executor.load::<Ledger>(&contract).await?.revision)?;
-    let moderator = moderator.map(AccountId);
-    let done = disputes::decide(&app, contract, segment, weights, moderator, &caller.by()).await?;
+    let (moderator, only_at) = (moderator.map(AccountId), condition.only_at());
+    let done = disputes::decide(&app, contract, segment, weights, moderator, only_at, &caller.by()).await?;
+    app.follow_up(done.position).await;
     show(&app, contract, done.position).await
 }

@@ -66,7 +66,7 @@ pub const KINDS: &[(&str, u16, &str)] = &[
     ("not-offered", 409, "The owner does not offer the device."),
     ("not-ready", 503, "The server is starting, stopping or far behind."),
     ("not-yet", 404, "It did not exist at the moment that was asked about."),
-    ("nothing-paid", 422, "An order or a sweep must be of more than nothing."),
+    ("nothing-paid", 422, "An order, a sweep or a movement must be of more than nothing."),
     ("order-decided", 409, "The order was decided the other way."),
     ("order-differs", 409, "The order id was received with other contents before."),
     ("overloaded", 503, "The server has too much to do right now."),

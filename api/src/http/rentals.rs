@@ -149,6 +149,8 @@ pub async fn terminate_rental(
     let (_, as_whom) = authorise(&app, &caller, contract).await?;
     condition.check(app.executor.load::<Ledger>(&contract).await?.revision)?;
     let done = contracts::terminate(&app, contract, as_whom, quoted_at, &caller.by()).await?;
+    // Whoever ends it asks for the refund next.
+    app.follow_up(done.position).await;
     show(&app, contract, done.position).await
 }
 

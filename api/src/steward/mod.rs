@@ -12,6 +12,8 @@
 //! | `DeviceRetired` | the lease's offer is closed |
 //! | `EpochErased` | the lease's login is destroyed |
 //! | `SettlementSettled`, `SettlementResolved` | when less moved than was due, the rest is due; a human is called |
+//! | `SettlementFailed`, `SettlementResolved` | a refund that did not move is held back if its segment is disputed |
+//! | `DisputeDecided`, `SettlementWithdrawn` | a refund that was withdrawn though decided to be gone is due again |
 //! | `SettlementQuarantined` | a human is called |
 //!
 //! # Shape

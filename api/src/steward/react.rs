@@ -7,11 +7,11 @@ use domain::{
     device::{Device, DeviceCommand, DeviceEvent, LeaseEnd},
     event::{Recorded, SystemPart},
     gateway::{Gateway, GatewayCommand},
-    id::{ContractId, DeviceId, Epoch, SettlementId},
+    id::{ContractId, DeviceId, Epoch},
     order::OrderEvent,
     policy::EndedBy,
     purse::PurseEvent,
-    settlement::{Resolution, Settlement, SettlementDue, SettlementEvent, SettlementKind},
+    settlement::{Resolution, SettlementDue, SettlementEvent, SettlementKind},
 };
 use projections::private::Attention;
 
@@ -52,15 +52,11 @@ pub(super) async fn react(app: &App, recorded: &Recorded) -> anyhow::Result<()> 
             | ContractEvent::ModerationIssued(_)),
         ) => issued(app, recorded, &e, &by).await,
         AnyEvent::Contract(ContractEvent::DisputeOpened(e)) => {
-            let contract = recorded.stream.key().parse()?;
-            let refund = SettlementId::refund(contract, usize::try_from(e.segment)?);
-            // A dispute from before the end has no refund to hold.
-            if app.executor.load::<Settlement>(&refund).await?.state.due().is_some() {
-                disputes::hold(app, refund, &by).await?;
-            }
+            disputes::hold_disputed(app, recorded.stream.key().parse()?, e.segment, &by).await?;
             call(app, recorded, &dispute(e.segment), "the money waits for a decision".into()).await
         }
         AnyEvent::Contract(ContractEvent::DisputeDecided(e)) => {
+            disputes::mend(app, recorded.stream.key().parse()?, e.segment, &by).await?;
             Ok(app.private.end_attention(recorded.stream.as_str(), &dispute(e.segment)).await?)
         }
         AnyEvent::Purse(PurseEvent::PayoutsReleased(e)) => {
@@ -118,13 +114,30 @@ pub(super) async fn react(app: &App, recorded: &Recorded) -> anyhow::Result<()> 
             app.private.end_attention(recorded.stream.as_str(), QUARANTINED).await?;
             match e.resolution {
                 Resolution::Moved { movement } => moved(app, recorded, movement.moved, &by).await,
-                Resolution::NotMoved => Ok(()),
+                Resolution::NotMoved {} => held_after_all(app, recorded, &by).await,
+            }
+        }
+        AnyEvent::Settlement(SettlementEvent::SettlementFailed(_)) => {
+            held_after_all(app, recorded, &by).await
+        }
+        AnyEvent::Settlement(SettlementEvent::SettlementWithdrawn(_)) => {
+            match disputes::segment_of(app, recorded.stream.key().parse()?).await? {
+                Some((contract, segment)) => Ok(disputes::mend(app, contract, segment, &by).await?),
+                None => Ok(()),
             }
         }
         AnyEvent::Settlement(SettlementEvent::SettlementQuarantined(e)) => {
             call(app, recorded, QUARANTINED, e.reason).await
         }
         _ => Ok(()),
+    }
+}
+
+/// A refund that did not move after all is part of the dispute that was opened while it was on its way.
+async fn held_after_all(app: &App, recorded: &Recorded, by: &By) -> anyhow::Result<()> {
+    match disputes::segment_of(app, recorded.stream.key().parse()?).await? {
+        Some((contract, segment)) => Ok(disputes::hold_disputed(app, contract, segment, by).await?),
+        None => Ok(()),
     }
 }
 

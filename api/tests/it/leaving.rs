@@ -57,13 +57,14 @@ async fn nobody_is_forgotten_before_the_last_rental_is_over_and_the_last_money_h
     // The refund and the lease's end follow from the termination; nobody need wait for them to be counted.
     let stays = erase(&test, &renter).await;
     let refund = only(&test, "refunds", &renter).await;
-    stays_for(&stays, &[("settlements", &refund)]);
+    stays_for(&stays, &[("contracts", &contract), ("settlements", &refund)]);
     test.delete(&format!("/v1/devices/{}", device.id), &owner.token).await.ok();
     stays_for(&erase(&test, &owner).await, &[("contracts", &contract)]);
     test.advance(3_600);
     test.run_due().await;
     let payout = only(&test, "payouts", &owner).await;
     stays_for(&erase(&test, &owner).await, &[("settlements", &payout)]);
+    stays_for(&erase(&test, &renter).await, &[("settlements", &refund)]);
 
     settle(&test, &shop, &refund).await;
     settle(&test, &shop, &payout).await;
@@ -105,6 +106,7 @@ async fn whoever_a_decision_may_pay_stays_until_it_is_made_and_paid() {
     town.dispute(&town.owner.token, 0).await.ok();
     stays_for(&erase(&town.test, &town.renter).await, &[("contracts", &town.contract)]);
     town.decide(&town.shop.token, [1, 0, 0], None).await.ok();
+    town.test.run_due().await;
     stays_for(&erase(&town.test, &town.renter).await, &[("settlements", &town.due("refund").await)]);
     town.settle_all().await;
     assert_eq!(erase(&town.test, &town.renter).await.status, 204);

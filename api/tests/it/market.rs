@@ -42,11 +42,16 @@ impl Folder {
         self.path().join(name)
     }
 
-    /// Runs the command line on the folder.
-    pub fn berth(&self, arguments: &[&str]) -> Output {
+    /// The command line on the folder.
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_berth"));
         command.args(arguments).arg("--data").arg(self.path()).env("BERTH_LOG", "error");
-        command.output().unwrap()
+        command
+    }
+
+    /// What the command line on the folder came to.
+    pub fn berth(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
     }
 
     /// What a command that must succeed prints.

@@ -120,6 +120,55 @@ async fn a_refund_that_was_started_stays_out_of_the_dispute() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refund_that_fails_while_its_segment_is_disputed_is_held_and_one_that_fails_later_is_not() {
+    for decided_first in [false, true] {
+        let town = Town::new(|_| {}).await;
+        town.test.advance(18_000);
+        town.terminate().await;
+        let refund = town.due("refund").await;
+        town.step(&refund, "start", json!({"method": "wallet"})).await.ok();
+        town.dispute(&town.renter.token, 0).await.ok();
+        let fail = || town.step(&refund, "failed", json!({"attempt": 1, "reason": "no funds"}));
+        let decide = || town.decide(&town.test.operator, [1, 1, 0], None);
+        if decided_first {
+            decide().await.ok();
+            fail().await.ok();
+            assert_eq!(
+                town.settlements().await[..2],
+                known(&[("refund", "failed", 300), ("refund", "due", 150)])
+            );
+        } else {
+            fail().await.ok();
+            assert_eq!(town.settlements().await, known(&[("refund", "withdrawn", 300)]));
+            decide().await.ok();
+            assert_eq!(
+                town.settlements().await[..2],
+                known(&[("refund", "withdrawn", 300), ("refund", "due", 300)])
+            );
+        }
+        town.books().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dispute_and_its_decision_are_said_again_but_not_otherwise() {
+    let town = Town::new(|_| {}).await;
+    let path = format!("/v1/contracts/{}/disputes", town.contract);
+    let open = async |evidence: &str| {
+        let body = json!({"segment": 0, "evidence": evidence.repeat(32)});
+        town.test.post(&path, &town.renter.token, &body).await
+    };
+    open("0a").await.ok();
+    open("0a").await.ok();
+    assert_eq!(open("0b").await.problem(), (409, "disputed"));
+    town.decide(&town.shop.token, [1, 2, 0], None).await.ok();
+    town.decide(&town.test.operator, [1, 2, 0], None).await.ok();
+    let other = town.decide(&town.test.operator, [2, 1, 0], None).await;
+    assert_eq!(other.problem(), (409, "segment-decided"));
+    town.books().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dispute_about_money_that_has_left_is_decided_too_and_frees_the_payout() {
     let town = Town::new(|_| {}).await;
     town.extend(3_600, usd("0.60")).await;

@@ -240,7 +240,7 @@ async fn a_lease_ends_with_a_tombstone_an_erasure_and_a_new_epoch() {
           "paid": {"amount":"6.00","asset":"USD"},
           "refunded": {"amount":"0.00","asset":"USD"},
           "start": "2026-11-22T09:00:00Z",
-          "verdict": "pending"
+          "verdict": "closed"
         }
       ],
       "starts_at": "2026-11-22T09:00:00Z",

@@ -71,3 +71,21 @@ async fn views_that_say_something_else_than_the_ledger_are_found_and_mended() {
     folder.prints(&["rebuild", "journal"]);
     folder.prints(&["verify"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn views_of_events_that_the_ledger_no_longer_has_are_found() {
+    let folder = Folder::of_market(45, 6, 1_500).await;
+    folder.prints(&["rebuild"]);
+    assert!(folder.tamper("log.db", "delete from events where position > 1200").await > 0);
+    wrong(&folder, "restore the log from a backup");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_room_for_temporary_files_is_an_error_and_no_verdict() {
+    let folder = Folder::of_market(46, 6, 300).await;
+    folder.prints(&["rebuild"]);
+    let output = folder.command(&["verify"]).env("TMPDIR", folder.file("nowhere")).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("nowhere"), "{said}");
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("WRONG"));
+}

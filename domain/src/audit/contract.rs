@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 
 use crate::{
     aggregate::Aggregate,
-    contract::{Contract, ContractEvent, ModerationIssued, Rental, RentalExtended, RentalStarted, Verdict},
+    contract::{
+        Contract, ContractEvent, ModerationIssued, Rental, RentalExtended, RentalStarted, Segment, Verdict,
+    },
     event::Events,
     id::{AccountId, ContractId, SettlementId},
     prorate::union,
@@ -83,7 +85,7 @@ impl ContractAudit {
             ContractEvent::DisputeDecided(e) => {
                 let found = usize::try_from(e.segment).ok().and_then(|i| rental?.segments.get(i));
                 let fits = found.is_some_and(|segment| match segment.verdict {
-                    Verdict::Disputed { refunded } => {
+                    Verdict::Disputed { refunded, .. } => {
                         let paid = segment.paid.minor();
                         e.amount.minor() == paid || e.amount.minor() == paid - refunded
                     }
@@ -102,6 +104,10 @@ impl ContractAudit {
                 }
                 if rental.is_some_and(|rental| rental.paid_out) {
                     faults.push("the contract is paid out twice".into());
+                }
+                let open = |segment: &Segment| matches!(segment.verdict, Verdict::Disputed { .. });
+                if rental.is_some_and(|rental| rental.segments.iter().any(open)) {
+                    faults.push("the contract is paid out while a dispute is open".into());
                 }
             }
             _ => {}

@@ -22,12 +22,13 @@ use crate::{
     any::AnyEvent,
     contract::ContractEvent,
     event::StreamName,
-    id::{ContractId, SettlementId},
-    journal::{Books, Happened, Posting},
-    money::{Asset, Money},
-    order::OrderEvent,
+    id::{ContractId, OrderKey, SettlementId},
+    journal::{Account, Books, Happened, Posting},
+    money::Asset,
+    order::{OrderEvent, OrderItem, OrderReceived},
     purse::{PayoutHeld, PurseEvent},
     settlement::{SettlementDue, SettlementEvent, SettlementKind},
+    time::Interval,
 };
 
 /// Everything that an audit remembers.
@@ -39,8 +40,8 @@ pub struct Audit {
     /// What was issued and is not due yet.
     issued: HashMap<SettlementId, SettlementDue>,
     held: HashMap<StreamName, Vec<PayoutHeld>>,
-    /// Received and not decided on.
-    orders: HashMap<StreamName, Money>,
+    /// Received and not decided on, each with the contract that took it, once one did.
+    orders: HashMap<OrderKey, (OrderReceived, Option<(ContractId, Interval)>)>,
     swept: BTreeMap<Asset, i128>,
     earned: BTreeMap<Asset, i128>,
 }
@@ -62,7 +63,7 @@ impl Audit {
         match happened.event {
             AnyEvent::Contract(e) => self.contract(happened, e, &mut faults),
             AnyEvent::Settlement(e) => self.settlement(happened, e, &mut faults),
-            AnyEvent::Order(e) => self.order(happened.stream, e, &mut faults),
+            AnyEvent::Order(e) => self.order(e, &mut faults),
             AnyEvent::Purse(e) => self.purse(happened.stream, e, &mut faults),
             AnyEvent::Treasury(crate::treasury::TreasuryEvent::FeesSwept(e)) => {
                 let (asset, earned) = (e.amount.asset(), &self.earned);
@@ -89,16 +90,24 @@ impl Audit {
         self.issued.len()
     }
 
-    /// What was issued before the log ended but should have been in the same append.
+    /// What the end of the log leaves undone: a decision without its consequences, money that stays disputed for ever.
     #[must_use]
     pub fn unfinished(&self) -> Vec<String> {
         let open = self.contracts.iter().filter(|(_, audit)| !audit.is_complete());
-        open.map(|(id, _)| format!("contract-{id} ends in the middle of a decision")).collect()
+        let open = open.map(|(id, _)| format!("contract-{id} ends in the middle of a decision"));
+        let stuck = self.books.balances().filter_map(|(account, asset, minor)| match account {
+            Account::Disputed(contract) if !self.contracts.contains_key(&contract.0) => {
+                Some(format!("{minor} minor units of {asset} are left in {account} of a closed contract"))
+            }
+            _ => None,
+        });
+        open.chain(stuck).collect()
     }
 
     fn contract(&mut self, happened: &Happened<'_>, event: &ContractEvent, faults: &mut Vec<String>) {
         let Some(id) = happened.id else { return faults.push("its stream is named by no id".into()) };
         let contract = ContractId(id);
+        self.taken(contract, event, faults);
         let audit = self.contracts.entry(id).or_default();
         faults.extend(audit.next(contract, event));
         if audit.is_closed() {
@@ -139,20 +148,52 @@ impl Audit {
         }
     }
 
-    fn order(&mut self, stream: &StreamName, event: &OrderEvent, faults: &mut Vec<String>) {
+    /// What a contract takes is what its order brought: the same money for the same thing.
+    fn taken(&mut self, contract: ContractId, event: &ContractEvent, faults: &mut Vec<String>) {
+        let (order, paid, segment, item) = match event {
+            ContractEvent::RentalStarted(e) => {
+                let item = OrderItem::Rental { device: e.device, term_s: e.segment.len() };
+                (&e.order, e.paid, e.segment, item)
+            }
+            ContractEvent::RentalExtended(e) => {
+                (&e.order, e.paid, e.segment, OrderItem::Extension { contract, extension: e.extension })
+            }
+            _ => return,
+        };
+        let Some((received, taken)) = self.orders.get_mut(order) else {
+            return faults.push(format!("the order {order} was not received, or is decided already"));
+        };
+        if received.paid != paid || received.item != item {
+            faults.push(format!("the order {order} brought {} for something else", received.paid));
+        }
+        if let ContractEvent::RentalStarted(e) = event
+            && e.renter != received.renter
+        {
+            faults.push(format!("the order {order} was somebody else's"));
+        }
+        if taken.replace((contract, segment)).is_some() {
+            faults.push(format!("the order {order} is taken twice"));
+        }
+    }
+
+    fn order(&mut self, event: &OrderEvent, faults: &mut Vec<String>) {
         match event {
             OrderEvent::OrderReceived(e) => {
-                self.orders.insert(stream.clone(), e.paid);
+                self.orders.insert(e.order.clone(), (e.clone(), None));
             }
-            OrderEvent::OrderAccepted(_) => {
-                if self.orders.remove(stream).is_none() {
-                    faults.push("an order is accepted that does not wait for a decision".into());
-                }
-            }
+            OrderEvent::OrderAccepted(e) => match self.orders.remove(&e.order) {
+                Some((_, taken)) if taken == Some((e.contract, e.segment)) => {}
+                Some(_) => faults.push("an order is accepted that no contract took like this".into()),
+                None => faults.push("an order is accepted that does not wait for a decision".into()),
+            },
             OrderEvent::OrderRejected(e) => {
-                match self.orders.remove(stream) {
-                    Some(paid) if paid == e.refund => {}
-                    Some(paid) => faults.push(format!("{} of {paid} go back for a rejected order", e.refund)),
+                match self.orders.remove(&e.order) {
+                    Some((received, None)) if received.paid == e.refund && received.renter == e.renter => {}
+                    Some((received, None)) => {
+                        faults
+                            .push(format!("{} of {} go back for a rejected order", e.refund, received.paid));
+                    }
+                    Some(_) => faults.push("an order is rejected that a contract took".into()),
                     None => faults.push("an order is rejected that does not wait for a decision".into()),
                 }
                 let (kind, order, to) = (SettlementKind::Refund, e.order.clone(), e.renter);

@@ -18,7 +18,8 @@ pub(super) struct SettlementAudit {
 impl SettlementAudit {
     /// Whether nothing more can happen to it.
     pub(super) const fn is_over(&self) -> bool {
-        matches!(self.state.status(), Status::Settled(_) | Status::Withdrawn)
+        // What was withdrawn may be reinstated.
+        matches!(self.state.status(), Status::Settled(_))
     }
 
     /// What is still to be paid when less moved than was due.
@@ -48,6 +49,7 @@ impl SettlementAudit {
                 SettlementCommand::Resolve { resolution: e.resolution, note: e.note }
             }
             SettlementEvent::SettlementWithdrawn(_) => SettlementCommand::Withdraw,
+            SettlementEvent::SettlementReinstated(_) => SettlementCommand::Reinstate,
         };
         let decided = self.state.decide(command, Time::MIN);
         let fits = decided == Ok(Decision::event(event.clone()));

@@ -103,7 +103,7 @@ impl Aggregate for Contract {
             | ContractEvent::SegmentPayoutIssued(_)
             | ContractEvent::ModerationIssued(_) => {}
             ContractEvent::SegmentClosed(e) => rental.close(e.segment, &e.offline),
-            ContractEvent::DisputeOpened(e) => rental.dispute(e.segment),
+            ContractEvent::DisputeOpened(e) => rental.dispute(e.segment, e.evidence),
             ContractEvent::DisputeDecided(e) => rental.divide(e.segment, e.amount, e.weights),
             ContractEvent::ExtensionRequested(e) => rental.pending = Some(e.clone()),
             ContractEvent::ExtensionLapsed(e) => {

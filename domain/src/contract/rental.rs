@@ -9,6 +9,7 @@ use super::{
 use crate::{
     device::MAX_OUTAGES,
     id::{ContractId, ExtensionId, OrderKey, SettlementId},
+    key::Digest,
     money::{Money, mul_div},
     policy::EndedBy,
     prorate::{FULL_BPS, Split, largest_remainder, split, union_of},
@@ -42,6 +43,8 @@ pub enum Verdict {
     Disputed {
         /// The refund that was issued before, in minor units.
         refunded: i128,
+        /// SHA-256 of the evidence.
+        evidence: Option<Digest>,
     },
     /// A dispute was decided.
     Decided(Division),
@@ -50,6 +53,8 @@ pub enum Verdict {
 /// What a decided dispute comes to, in minor units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Division {
+    /// How it was divided.
+    pub weights: Weights,
     /// A refund that had left, or may have, before the decision.
     pub gone: i128,
     /// Goes back to the renter.
@@ -71,7 +76,7 @@ impl Division {
         let by = [weights.renter, weights.owner, weights.moderator].map(u64::from);
         let [renter, earned, moderator] = largest_remainder(amount, &by)?.try_into().ok()?;
         let fee = mul_div(earned, fee_bps.into(), FULL_BPS.into());
-        Some(Self { gone: paid - amount, renter, owner: earned - fee, fee, moderator })
+        Some(Self { weights, gone: paid - amount, renter, owner: earned - fee, fee, moderator })
     }
 }
 

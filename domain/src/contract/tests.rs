@@ -150,7 +150,7 @@ fn paid_out(amount: i128, fee: i128) -> ContractEvent {
 
 /// Rentals of more than [`TERM`] are paid out by segments.
 fn by_segments() -> Policy {
-    Policy { segment_payout_after_s: TERM, ..Policy::default() }
+    Policy { segment_payout_after_s: TERM, quote_valid_s: 0, ..Policy::default() }
 }
 
 fn close_segment(segment: u32, offline: &[Interval]) -> ContractCommand {

@@ -30,7 +30,7 @@ impl Contract {
             Verdict::Pending if !rental.is_long() => return Err(ContractRefusal::PaidAtEnd),
             Verdict::Pending => {}
         }
-        let at = segment.term.end.plus(rental.started.policy.payout_delay_s);
+        let at = segment.term.end.plus(rental.started.policy.close_delay_s());
         if now < at {
             return Err(ContractRefusal::NotServedYet { segment: number, at });
         }
@@ -48,7 +48,10 @@ impl Contract {
         let (rental, _) = self.started()?;
         let (_, segment) = rental.segment(number)?;
         match segment.verdict {
-            Verdict::Disputed { .. } => return Ok(Decision::AlreadyDone),
+            Verdict::Disputed { evidence: known, .. } if evidence.is_none() || known == evidence => {
+                return Ok(Decision::AlreadyDone);
+            }
+            Verdict::Disputed { .. } => return Err(ContractRefusal::Disputed(number)),
             Verdict::Closed(_) | Verdict::Decided(_) => return Err(ContractRefusal::SegmentDecided(number)),
             Verdict::Pending if rental.paid_out => return Err(ContractRefusal::SegmentDecided(number)),
             Verdict::Pending => {}
@@ -66,8 +69,9 @@ impl Contract {
         let (rental, contract) = self.started()?;
         let (i, segment) = rental.segment(number)?;
         let refunded = match segment.verdict {
-            Verdict::Disputed { refunded } => refunded,
-            Verdict::Decided(_) => return Ok(Decision::AlreadyDone),
+            Verdict::Disputed { refunded, .. } => refunded,
+            Verdict::Decided(division) if division.weights == weights => return Ok(Decision::AlreadyDone),
+            Verdict::Decided(_) => return Err(ContractRefusal::SegmentDecided(number)),
             Verdict::Pending | Verdict::Closed(_) => return Err(ContractRefusal::NotDisputed(number)),
         };
         let gone = if refund_held { 0 } else { refunded };
@@ -118,9 +122,9 @@ impl Rental {
         }
     }
 
-    pub(super) fn dispute(&mut self, segment: u32) {
+    pub(super) fn dispute(&mut self, segment: u32, evidence: Option<Digest>) {
         let refunded = self.segment(segment).map_or(0, |(_, found)| self.refunded_by_end(found));
-        self.set(segment, Verdict::Disputed { refunded });
+        self.set(segment, Verdict::Disputed { refunded, evidence });
     }
 
     pub(super) fn divide(&mut self, segment: u32, amount: Money, weights: Weights) {

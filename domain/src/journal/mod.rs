@@ -16,6 +16,7 @@
 //! | `DisputeOpened` | the segment, what it accrued | disputed |
 //! | `DisputeDecided`, `ModerationIssued` | disputed | owner accrued, fees accrued, moderator payable |
 //! | `SettlementWithdrawn` | refund due | disputed |
+//! | `SettlementReinstated` | disputed | refund due |
 //! | `SettlementStarted` | due | in flight |
 //! | `SettlementFailed` | in flight | due |
 //! | `SettlementQuarantined` | in flight | quarantined |
@@ -141,6 +142,9 @@ pub fn post(happened: &Happened<'_>, open: &mut Option<Open>) -> Vec<Posting> {
         }
         AnyEvent::Settlement(SettlementEvent::SettlementDue(e)) => {
             *open = Some(Open::Settlement(OpenSettlement::new(e)));
+        }
+        AnyEvent::Settlement(SettlementEvent::SettlementReinstated(e)) => {
+            *open = Some(Open::Settlement(OpenSettlement::reinstated(&e.due, &mut entry)));
         }
         AnyEvent::Settlement(e) => {
             let Some(Open::Settlement(settlement)) = open else { return Vec::new() };

@@ -25,6 +25,13 @@ impl OpenSettlement {
         Self { kind: e.kind, to: e.to, amount: e.amount, marketplace, contract: e.contract }
     }
 
+    /// Of one that was withdrawn: takes its amount out of what is disputed.
+    pub(super) fn reinstated(e: &SettlementDue, entry: &mut Entry) -> Self {
+        let (open, contract) = (Self::new(e), e.contract.unwrap_or(ContractId(uuid::Uuid::nil())));
+        entry.transfer(open.at(Stage::Due), Account::Disputed(contract), e.amount);
+        open
+    }
+
     const fn at(&self, stage: Stage) -> Account {
         Account::Claim(self.kind, self.to, stage)
     }
@@ -33,7 +40,7 @@ impl OpenSettlement {
     pub(super) fn post(&self, event: &SettlementEvent, entry: &mut Entry) -> bool {
         let mut go = |from, to| entry.transfer(self.at(to), self.at(from), self.amount);
         match event {
-            SettlementEvent::SettlementDue(_) => {}
+            SettlementEvent::SettlementDue(_) | SettlementEvent::SettlementReinstated(_) => {}
             SettlementEvent::SettlementStarted(_) => go(Stage::Due, Stage::InFlight),
             SettlementEvent::SettlementFailed(_) => go(Stage::InFlight, Stage::Due),
             SettlementEvent::SettlementQuarantined(_) => go(Stage::InFlight, Stage::Quarantined),
@@ -46,7 +53,7 @@ impl OpenSettlement {
                     self.moved(movement, Stage::Quarantined, entry);
                     return true;
                 }
-                Resolution::NotMoved => go(Stage::Quarantined, Stage::Due),
+                Resolution::NotMoved {} => go(Stage::Quarantined, Stage::Due),
             },
             SettlementEvent::SettlementWithdrawn(_) => {
                 let contract = self.contract.unwrap_or(ContractId(uuid::Uuid::nil()));

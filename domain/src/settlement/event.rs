@@ -35,7 +35,7 @@ pub struct Movement {
 
 /// What an operator found out about a quarantined settlement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
+#[serde(tag = "outcome", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Resolution {
     /// The money had moved.
     Moved {
@@ -43,7 +43,7 @@ pub enum Resolution {
         movement: Movement,
     },
     /// The money had not moved; it is due again.
-    NotMoved,
+    NotMoved {},
 }
 
 events! {
@@ -94,6 +94,11 @@ events! {
         SettlementWithdrawn = 1 {
             /// How much.
             amount: Money,
+        }
+        /// It was withdrawn although the dispute was decided without it: it is due again.
+        SettlementReinstated = 1 {
+            /// What is due.
+            due: SettlementDue,
         }
         /// An operator found out.
         SettlementResolved = 1 {

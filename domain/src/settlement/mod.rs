@@ -12,7 +12,8 @@ mod event;
 
 pub use event::{
     Movement, Resolution, SettlementDue, SettlementEvent, SettlementFailed, SettlementKind,
-    SettlementQuarantined, SettlementResolved, SettlementSettled, SettlementStarted, SettlementWithdrawn,
+    SettlementQuarantined, SettlementReinstated, SettlementResolved, SettlementSettled, SettlementStarted,
+    SettlementWithdrawn,
 };
 
 use crate::{
@@ -105,6 +106,8 @@ pub enum SettlementCommand {
     },
     /// Hold it back: it is disputed.
     Withdraw,
+    /// Make it due again: the dispute was decided without it.
+    Reinstate,
     /// An operator found out.
     Resolve {
         /// What.
@@ -135,6 +138,9 @@ pub enum SettlementRefusal {
     /// An empty or long text.
     #[error("{0} must be 1 to {MAX_TEXT} bytes")]
     Text(&'static str),
+    /// Nothing arrived.
+    #[error("nothing arrived, so it did not settle; report it as failed")]
+    NothingMoved,
     /// The movement is in another asset than the amount due.
     #[error("the amount moved must be in the asset that is due")]
     WrongAsset,
@@ -165,7 +171,11 @@ impl Settlement {
     fn check(&self, movement: &Movement) -> Result<(), SettlementRefusal> {
         text("reference", &movement.reference)?;
         let same = self.due.as_ref().is_some_and(|due| due.amount.asset() == movement.moved.asset());
-        if same { Ok(()) } else { Err(SettlementRefusal::WrongAsset) }
+        match same {
+            false => Err(SettlementRefusal::WrongAsset),
+            true if movement.moved.is_zero() => Err(SettlementRefusal::NothingMoved),
+            true => Ok(()),
+        }
     }
 
     /// Only the try under way can be reported on.
@@ -204,6 +214,11 @@ impl Aggregate for Settlement {
                 text("method", &method)?;
                 Ok(Decision::event(SettlementStarted { attempt: self.attempt + 1, method }))
             }
+            (SettlementCommand::Reinstate, Status::Withdrawn) => {
+                let due = self.due.clone().ok_or(SettlementRefusal::Unknown)?;
+                Ok(Decision::event(SettlementReinstated { due }))
+            }
+            (SettlementCommand::Reinstate, _) => Ok(Decision::AlreadyDone),
             (SettlementCommand::Withdraw, Status::Withdrawn) => Ok(Decision::AlreadyDone),
             (SettlementCommand::Withdraw, Status::Due | Status::Failed(_)) => {
                 let due = self.due.as_ref().ok_or(SettlementRefusal::Unknown)?;
@@ -269,9 +284,10 @@ impl Aggregate for Settlement {
             SettlementEvent::SettlementFailed(e) => Status::Failed(e.reason.clone()),
             SettlementEvent::SettlementQuarantined(e) => Status::Quarantined(e.reason.clone()),
             SettlementEvent::SettlementWithdrawn(_) => Status::Withdrawn,
+            SettlementEvent::SettlementReinstated(_) => Status::Due,
             SettlementEvent::SettlementResolved(e) => match &e.resolution {
                 Resolution::Moved { movement } => Status::Settled(movement.clone()),
-                Resolution::NotMoved => Status::Due,
+                Resolution::NotMoved {} => Status::Due,
             },
         };
     }

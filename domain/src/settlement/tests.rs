@@ -73,7 +73,7 @@ fn only_an_operator_moves_a_quarantined_settlement_on() {
     let stuck = given::<Settlement>([due().into(), started(1), unknown.into()]);
     stuck.when(start(), NOW).then_refused(SettlementRefusal::NotNow("quarantined"));
     stuck.when(settle(1), NOW).then_refused(SettlementRefusal::NotNow("quarantined"));
-    let resolution = Resolution::NotMoved;
+    let resolution = Resolution::NotMoved {};
     let note = "not in the wallet's history".to_string();
     stuck
         .when(SettlementCommand::Resolve { resolution: resolution.clone(), note: note.clone() }, NOW)
@@ -117,7 +117,8 @@ fn after(events: impl IntoIterator<Item = SettlementEvent>) -> Given<Settlement>
 
 #[test]
 fn what_is_not_under_way_can_be_held_back_once() {
-    let not_moved = SettlementResolved { attempt: 1, resolution: Resolution::NotMoved, note: "seen".into() };
+    let not_moved =
+        SettlementResolved { attempt: 1, resolution: Resolution::NotMoved {}, note: "seen".into() };
     let still = [vec![], vec![started(1), failed()], vec![started(1), quarantined(), not_moved.into()]];
     for events in still {
         let held = after(events).when(SettlementCommand::Withdraw, NOW).then([withdrawn()]);
@@ -149,7 +150,7 @@ fn what_is_held_back_never_moves_and_never_becomes_due_again() {
     let late = [
         SettlementCommand::Fail { attempt: 1, reason: reason.clone() },
         SettlementCommand::Quarantine { attempt: 1, reason: reason.clone() },
-        SettlementCommand::Resolve { resolution: Resolution::NotMoved, note: reason },
+        SettlementCommand::Resolve { resolution: Resolution::NotMoved {}, note: reason },
     ];
     for command in late {
         held.when(command, NOW).then_refused(never());

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use domain::event::Position;
+use domain::{event::Position, id::EventId};
 use rusqlite::Connection;
 
 use super::{Scratch, Step};
@@ -10,7 +10,7 @@ use crate::{
     log::EventLog,
     runner::blocking,
     views::{
-        self, ViewError,
+        self, Folder, ViewError,
         file::{self, Checkpoint},
     },
 };
@@ -35,6 +35,8 @@ pub struct Compared {
     pub views: Vec<(&'static str, Position)>,
     /// The views that are not there in this program's form: they are built when a server starts.
     pub absent: Vec<&'static str>,
+    /// The views that were folded from events that are not in the log, each with the last of them.
+    pub astray: Vec<(&'static str, Position)>,
     /// What differs.
     pub differences: Vec<Difference>,
 }
@@ -52,14 +54,24 @@ pub async fn compare(
     let built = scratch.path().display().to_string();
     // Reading the checkpoints begins a transaction in which the served rows stay as they are; the built ones are first
     // looked at when they are complete.
-    let (served, mut compared) = blocking(move || {
+    let (served, found) = blocking(move || {
         let served = file::reader(&at)?;
         served.execute("attach database ?1 as built", [built])?;
         served.execute_batch("begin")?;
-        let compared = checkpoints(&served)?;
-        Ok((served, compared))
+        let found = checkpoints(&served)?;
+        Ok((served, found))
     })
     .await?;
+    let mut compared = Compared::default();
+    for (view, checkpoint) in found {
+        match checkpoint {
+            None => compared.absent.push(view),
+            Some(Checkpoint { next, last, .. }) if is_of(log, next, last).await? => {
+                compared.views.push((view, next))
+            }
+            Some(Checkpoint { next, .. }) => compared.astray.push((view, next.saturating_sub(1))),
+        }
+    }
     // Mostly all are equally far.
     let mut by_end: BTreeMap<Position, Vec<&str>> = BTreeMap::new();
     for (view, end) in &compared.views {
@@ -76,16 +88,20 @@ pub async fn compare(
     Ok(compared)
 }
 
-fn checkpoints(db: &Connection) -> Result<Compared, ViewError> {
-    let mut compared = Compared::default();
-    for view in views::all(false) {
+/// Whether the event before `next` is the one that was folded last.
+async fn is_of(log: &Arc<dyn EventLog>, next: Position, last: Option<EventId>) -> Result<bool, ViewError> {
+    let Some(before) = next.checked_sub(1) else { return Ok(true) };
+    let folded = log.read_all(before, 1).await?;
+    Ok(folded.first().map(|recorded| recorded.event.id) == last)
+}
+
+/// Every view's checkpoint, if it is of this program's form.
+fn checkpoints(db: &Connection) -> Result<Vec<(&'static str, Option<Checkpoint>)>, ViewError> {
+    let of = |view: &dyn Folder| {
         let current = |c: &Checkpoint| c.version == view.version() && c.digest == view.digest();
-        match file::checkpoint(db, view.name())?.filter(current) {
-            Some(Checkpoint { next, .. }) => compared.views.push((view.name(), next)),
-            None => compared.absent.push(view.name()),
-        }
-    }
-    Ok(compared)
+        Ok((view.name(), file::checkpoint(db, view.name())?.filter(current)))
+    };
+    views::all(false).iter().map(|view| of(view.as_ref())).collect()
 }
 
 fn differences(served: &Connection, views: &[&str]) -> Result<Vec<Difference>, ViewError> {

@@ -64,7 +64,7 @@ pub struct SegmentRow {
 pub enum SegmentVerdict {
     /// By the rental's end.
     Pending,
-    /// It was served, and paid out before the rental's end.
+    /// It is paid out.
     Closed,
     /// It is disputed and waits for a decision.
     Disputed,
@@ -244,6 +244,9 @@ impl ContractRow {
                 let payout = closed(|segment| segment.payout, e.amount);
                 let fee = closed(|segment| segment.fee, e.fee);
                 (self.payout, self.fee) = (Some(payout), Some(fee));
+                for segment in self.segments.iter_mut().filter(|s| s.verdict == SegmentVerdict::Pending) {
+                    segment.verdict = SegmentVerdict::Closed;
+                }
             }
         }
         self.segment_due_at = self.next_segment();
@@ -264,7 +267,7 @@ impl ContractRow {
         let running = self.status == ContractStatus::Running;
         let waits = |s: &&SegmentRow| s.verdict == SegmentVerdict::Pending && s.end < self.ends_at;
         let first = self.segments.iter().find(waits).filter(|_| long && running)?;
-        Some(first.end.plus(self.policy.payout_delay_s))
+        Some(first.end.plus(self.policy.close_delay_s()))
     }
 
     /// The first served segment whose money is not decided, from 0, with its end.

@@ -133,9 +133,10 @@ impl SettlementRow {
                 self.reason = Some(e.reason.clone());
             }
             SettlementEvent::SettlementWithdrawn(_) => self.status = SettlementStatus::Withdrawn,
+            SettlementEvent::SettlementReinstated(_) => self.status = SettlementStatus::Due,
             SettlementEvent::SettlementResolved(e) => match &e.resolution {
                 Resolution::Moved { movement } => self.settled(movement),
-                Resolution::NotMoved => self.status = SettlementStatus::Due,
+                Resolution::NotMoved {} => self.status = SettlementStatus::Due,
             },
         }
     }

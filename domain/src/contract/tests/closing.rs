@@ -115,7 +115,7 @@ fn a_later_end_of_any_kind_leaves_a_closed_segment_as_it_was() {
             (Terms { void: true, ..Terms::default() }, 500, (0, 0)),
             (Terms { fee_bps: 10_000, ..Terms::default() }, 300, (0, 200)),
         ] {
-            let policy = Policy { segment_payout_after_s: TERM, ..policy_of(by, terms) };
+            let policy = Policy { segment_payout_after_s: TERM, quote_valid_s: 0, ..policy_of(by, terms) };
             first_closed(policy)
                 .when(terminate(by), at(1_200))
                 .then([terminated(by, 1_200, &[]), refund(1, rest)])
@@ -126,14 +126,22 @@ fn a_later_end_of_any_kind_leaves_a_closed_segment_as_it_was() {
 }
 
 #[test]
-fn a_quote_from_before_the_close_gives_nothing_of_the_closed_segment_back() {
+fn no_quote_from_before_its_end_stands_any_more_when_a_segment_is_closed() {
     let quoted =
-        ContractCommand::Terminate { by: EndedBy::Renter, quoted_at: Some(at(900)), offline: vec![] };
-    first_closed(by_segments())
-        .when(quoted, at(1_001))
-        .then([terminated(EndedBy::Renter, 900, &[]), refund(1, 500)])
-        .when(PAY, at(1_001))
-        .then([paid_out(0, 0)]);
+        ContractCommand::Terminate { by: EndedBy::Renter, quoted_at: Some(at(999)), offline: vec![] };
+    let rental = twice_paid(Policy { quote_valid_s: 60, ..by_segments() });
+    let early = ContractRefusal::NotServedYet { segment: 0, at: at(1_060) };
+    rental.when(close_segment(0, &[]), at(1_059)).then_refused(early);
+    rental.when(quoted.clone(), at(1_059)).then([
+        terminated(EndedBy::Renter, 999, &[]),
+        refund(0, 1),
+        refund(1, 500),
+    ]);
+    rental
+        .when(close_segment(0, &[]), at(1_060))
+        .then([segment_closed(0, &[]), segment_paid_out(0, 900, 100)])
+        .when(quoted, at(1_060))
+        .then_refused(ContractRefusal::QuoteExpired);
 }
 
 #[test]

@@ -45,6 +45,9 @@ fn a_segment_is_disputed_once_before_or_after_the_end() {
         .when(ContractCommand::OpenDispute { segment: 0, evidence }, at(9_999))
         .then([shown.into()]);
     after.when(dispute(0), at(9_999)).then_already_done();
+    let other = ContractCommand::OpenDispute { segment: 0, evidence: Some(Digest::of(b"another photo")) };
+    after.when(other.clone(), at(9_999)).then_refused(ContractRefusal::Disputed(0));
+    before.when(other, at(9_999)).then_refused(ContractRefusal::Disputed(0));
 }
 
 #[test]
@@ -213,12 +216,13 @@ fn a_dispute_about_what_went_back_as_a_whole_divides_nothing_and_frees_the_payou
 }
 
 #[test]
-fn a_dispute_is_decided_once_however_it_is_asked_again() {
+fn a_dispute_is_decided_once_and_another_decision_is_refused() {
     let done = disputed_paying(100)
         .when(decide(0, weights(1, 0, 0)), at(1))
         .then([decided(0, 100, weights(1, 0, 0)), back(0, 100)]);
     done.when(decide(0, weights(1, 0, 0)), at(1)).then_already_done();
-    done.when(decide_for(0, weights(0, 1, 0), false), at(9_999)).then_already_done();
+    done.when(decide_for(0, weights(1, 0, 0), false), at(9_999)).then_already_done();
+    done.when(decide(0, weights(0, 1, 0)), at(9_999)).then_refused(ContractRefusal::SegmentDecided(0));
 }
 
 #[test]

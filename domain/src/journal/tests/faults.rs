@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    contract::{DisputeOpened, PayoutIssued, RefundIssued},
+    contract::{PayoutIssued, RefundIssued},
     settlement::SettlementStarted,
     treasury::FeesSwept,
 };
@@ -60,13 +60,9 @@ fn a_payout_of_more_than_was_earned_is_found() {
 }
 
 #[test]
-fn a_contract_that_closes_while_a_segment_or_a_dispute_holds_money_is_found() {
+fn a_contract_that_closes_while_a_segment_holds_money_is_found() {
     let mut running = Ledger::rented();
     assert_eq!(forge(&mut running, payout(0, 0)), [not_empty(Account::Segment(rental(), 0), -1_000)]);
-    let mut disputed = served();
-    let dispute = DisputeOpened { segment: 0, order: order(1), evidence: None };
-    assert_eq!(forge(&mut disputed, dispute), []);
-    assert_eq!(forge(&mut disputed, payout(0, 0)), [not_empty(Account::Disputed(rental()), -1_000)]);
 }
 
 #[test]

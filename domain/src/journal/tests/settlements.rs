@@ -136,7 +136,7 @@ fn what_nobody_knows_about_is_kept_apart_until_somebody_found_that_it_had_not_mo
         ]
     );
     assert_eq!(
-        ledger.settlement(id(), resolve(Resolution::NotMoved)),
+        ledger.settlement(id(), resolve(Resolution::NotMoved {})),
         [
             "SettlementResolved",
             "  Liabilities:Owner:A-owner:Quarantined +900",

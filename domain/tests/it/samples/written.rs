@@ -24,7 +24,8 @@ use domain::{
     purse::{PayoutHeld, PayoutsReleased, PurseEvent},
     settlement::{
         Movement, Resolution, SettlementDue, SettlementEvent, SettlementFailed, SettlementKind,
-        SettlementQuarantined, SettlementResolved, SettlementSettled, SettlementStarted, SettlementWithdrawn,
+        SettlementQuarantined, SettlementReinstated, SettlementResolved, SettlementSettled,
+        SettlementStarted, SettlementWithdrawn,
     },
     time::{Interval, Time},
     treasury::{FeesSwept, TreasuryEvent},
@@ -286,6 +287,15 @@ fn verdicts() -> Vec<Written> {
             payouts: vec![SettlementId::payout(contract)],
         }),
         of::<SettlementEvent>(SettlementWithdrawn { amount: bch("0.00022098") }),
+        of::<SettlementEvent>(SettlementReinstated {
+            due: SettlementDue {
+                kind: SettlementKind::Refund,
+                order: first_order(),
+                contract: Some(contract),
+                to: renter(),
+                amount: bch("0.00022098"),
+            },
+        }),
         of::<TreasuryEvent>(FeesSwept { amount: bch("0.0000979"), reference: "till 7".into() }),
     ]
 }

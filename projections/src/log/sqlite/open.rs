@@ -275,7 +275,8 @@ pub(super) fn reader(path: &Path) -> rusqlite::Result<Connection> {
     configure(&connection)?;
     match connection.query_row("select count(*) from sqlite_schema", (), |_| Ok(())) {
         Err(error)
-            if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) && !beside(path, "-wal").exists() =>
+            if matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
+                && !beside(path, "-wal").exists() =>
         {
             onlooker(path)
         }

@@ -102,7 +102,7 @@ async fn contracts_are_what_the_domain_says() {
 
 #[tokio::test]
 async fn devices_and_the_market_are_what_the_domain_says() {
-    let world = World::new(101, 3_000).await;
+    let world = World::new(104, 3_000).await;
     let open = world.views.market(MarketFilter::default(), MarketSort::Newest, None, 500).await.unwrap();
     let open: BTreeMap<_, _> = open.into_iter().map(|row| (row.device, row)).collect();
     for (id, device) in &world.devices {

@@ -354,7 +354,7 @@ impl World {
             1 => SettlementCommand::Settle { attempt, movement },
             2 => SettlementCommand::Fail { attempt, reason },
             3 => SettlementCommand::Quarantine { attempt, reason },
-            _ => SettlementCommand::Resolve { resolution: Resolution::NotMoved, note: reason },
+            _ => SettlementCommand::Resolve { resolution: Resolution::NotMoved {}, note: reason },
         };
         let _ = settlement.ask(command, now);
     }
