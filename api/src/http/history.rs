@@ -122,9 +122,10 @@ pub fn split(rental: &Rental) -> Option<SplitMoney> {
 /// A segment with what was decided of it so far.
 fn segment(rental: &Rental, paid: &Paid) -> Segment {
     let (verdict, refunded) = match paid.verdict {
+        Verdict::Pending if rental.paid_out => (SegmentVerdict::Closed, rental.refunded_by_end(paid)),
         Verdict::Pending => (SegmentVerdict::Pending, rental.refunded_by_end(paid)),
         Verdict::Closed(split) => (SegmentVerdict::Closed, split.refund),
-        Verdict::Disputed { refunded } => (SegmentVerdict::Disputed, refunded),
+        Verdict::Disputed { refunded, .. } => (SegmentVerdict::Disputed, refunded),
         Verdict::Decided(division) => (SegmentVerdict::Decided, division.gone + division.renter),
     };
     Segment {

@@ -17,7 +17,7 @@ use super::{
     orders::visible_marketplace,
     schema,
 };
-use crate::{app::App, error::Problem};
+use crate::{app::App, error::Problem, settling};
 
 /// A refund or a payout.
 #[derive(Debug, Serialize, ToSchema)]
@@ -87,7 +87,7 @@ impl From<SettlementRow> for Settlement {
             amount: row.amount,
             due_at: row.due_at,
             attempt: row.attempt,
-            method: row.method,
+            method: row.method.map(settling::shown),
             started_at: row.started_at,
             ended_at: row.ended_at,
             reference: row.reference,

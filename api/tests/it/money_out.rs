@@ -1,5 +1,6 @@
 //! Money on its way out: paid by segment, gathered in purses, moved by hand, stalled, short, and swept.
 
+use domain::{event::canonical_json, key::Digest};
 use serde_json::{Value, json};
 
 use crate::{money_town::Town, world::usd};
@@ -145,7 +146,12 @@ async fn settling_by_hand_goes_on_after_a_crash_but_not_with_somebody_elses_try(
     assert_eq!(wallets.problem(), (409, "settlement-under-way"));
     town.step(&refund, "failed", json!({"attempt": 1, "reason": "no funds"})).await.ok();
     // As a crash between the two steps leaves it.
-    town.step(&refund, "start", json!({"method": "manual"})).await.ok();
+    let moved = json!({"moved": usd("3.00"), "reference": "tx"});
+    let fingerprint = Digest::of(&canonical_json(&moved)).to_string();
+    let begun = json!({"method": format!("manual:{}", &fingerprint[..16])});
+    assert_eq!(town.step(&refund, "start", begun).await.ok()["method"], "manual");
+    let other = town.step(&refund, "manual", json!({"reference": "tx2"})).await;
+    assert_eq!(other.problem(), (409, "settlement-under-way"));
     let finished = town.step(&refund, "manual", json!({"reference": "tx"})).await.ok();
     assert_eq!((&finished["status"], &finished["attempt"]), (&json!("settled"), &json!(2)));
     let kinds =
@@ -184,6 +190,9 @@ async fn a_settlement_that_nobody_reports_on_is_quarantined_and_shown() {
     let found = attention.iter().find(|one| one["subject"] == format!("settlement-{refund}"));
     assert_eq!(found.map(|one| &one["what"]), Some(&json!("settlement quarantined")), "{attention:?}");
     town.books().await;
+    let both = json!({"resolution": {"outcome": "not_moved", "reference": "tx"}, "note": "which?"});
+    let both = town.test.post(&format!("/v1/settlements/{refund}/resolve"), &town.test.operator, &both).await;
+    assert_eq!(both.problem(), (422, "invalid-request"));
     let found = json!({"resolution": {"outcome": "not_moved"}, "note": "not on the chain"});
     town.test.post(&format!("/v1/settlements/{refund}/resolve"), &town.test.operator, &found).await.ok();
     town.test.settle().await;
