@@ -9,7 +9,7 @@
 use axum::http::StatusCode;
 use domain::{
     account::Account,
-    contract::{Contract, ContractCommand, ContractRefusal, Verdict, Weights},
+    contract::{Contract, ContractCommand, Verdict, Weights},
     event::Revision,
     id::{AccountId, ContractId, SettlementId},
     key::Digest,
@@ -71,30 +71,22 @@ pub async fn decide(
             ("the moderator has no account, or none with a role", "open one with POST /v1/accounts first");
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "moderator-unknown", detail, action));
     }
-    let state = app.executor.load::<Contract>(&contract).await?.state;
-    let rental = state.rental().ok_or(ContractRefusal::Unknown)?;
-    let found = usize::try_from(segment).ok().and_then(|i| rental.segments.get(i));
-    let found = found.ok_or(ContractRefusal::SegmentUnknown(segment))?;
-    let refund_held = match found.verdict {
-        Verdict::Disputed { refunded, .. } if refunded > 0 => {
-            hold(app, SettlementId::refund(contract, usize::try_from(segment).unwrap_or(usize::MAX)), by)
-                .await?
-        }
-        _ => false,
-    };
+    let refund_held = hold_disputed(app, contract, segment, by).await?;
     let command = ContractCommand::DecideDispute { segment, weights, moderator, refund_held };
     execute(app, contract, command, only_at, by).await
 }
 
-/// Holds back the refund of a segment that is disputed, if it was issued and is not on its way.
+/// Holds back the refund of a segment that is disputed, if it was issued and is not on its way; answers whether it is
+/// held.
 ///
 /// # Errors
 /// When the log cannot be used.
-pub async fn hold_disputed(app: &App, contract: ContractId, segment: u32, by: &By) -> Result<(), Problem> {
-    let refund = SettlementId::refund(contract, usize::try_from(segment).unwrap_or(usize::MAX));
+pub async fn hold_disputed(app: &App, contract: ContractId, segment: u32, by: &By) -> Result<bool, Problem> {
     match verdict(app, contract, segment).await? {
-        Some(Verdict::Disputed { refunded, .. }) if refunded > 0 => hold(app, refund, by).await.map(|_| ()),
-        _ => Ok(()),
+        Some(Verdict::Disputed { refunded, .. }) if refunded > 0 => {
+            hold(app, refund(contract, segment), by).await
+        }
+        _ => Ok(false),
     }
 }
 
@@ -103,9 +95,9 @@ pub async fn hold_disputed(app: &App, contract: ContractId, segment: u32, by: &B
 /// # Errors
 /// When the log cannot be used.
 pub async fn mend(app: &App, contract: ContractId, segment: u32, by: &By) -> Result<(), Problem> {
-    let refund = SettlementId::refund(contract, usize::try_from(segment).unwrap_or(usize::MAX));
     match verdict(app, contract, segment).await? {
         Some(Verdict::Decided(division)) if division.gone > 0 => {
+            let refund = refund(contract, segment);
             match app.executor.execute::<Settlement>(&refund, SettlementCommand::Reinstate, by).await {
                 Ok(_) | Err(ExecuteError::Refused(SettlementRefusal::Unknown)) => Ok(()),
                 Err(other) => Err(other.into()),
@@ -113,6 +105,11 @@ pub async fn mend(app: &App, contract: ContractId, segment: u32, by: &By) -> Res
         }
         _ => Ok(()),
     }
+}
+
+/// The refund that a segment's end or close issued, if it did.
+fn refund(contract: ContractId, segment: u32) -> SettlementId {
+    SettlementId::refund(contract, usize::try_from(segment).unwrap_or(usize::MAX))
 }
 
 /// How the money of a segment is decided.
@@ -139,7 +136,7 @@ pub async fn segment_of(app: &App, refund: SettlementId) -> Result<Option<(Contr
 ///
 /// # Errors
 /// When the log cannot be used, or the refund is not due yet: then it must be tried again.
-pub async fn hold(app: &App, refund: SettlementId, by: &By) -> Result<bool, Problem> {
+async fn hold(app: &App, refund: SettlementId, by: &By) -> Result<bool, Problem> {
     match app.executor.execute::<Settlement>(&refund, SettlementCommand::Withdraw, by).await {
         Ok(_) => Ok(true),
         Err(ExecuteError::Refused(SettlementRefusal::Unknown)) => Err(Problem::overloaded()),

@@ -135,10 +135,10 @@ pub(super) async fn react(app: &App, recorded: &Recorded) -> anyhow::Result<()> 
 
 /// A refund that did not move after all is part of the dispute that was opened while it was on its way.
 async fn held_after_all(app: &App, recorded: &Recorded, by: &By) -> anyhow::Result<()> {
-    match disputes::segment_of(app, recorded.stream.key().parse()?).await? {
-        Some((contract, segment)) => Ok(disputes::hold_disputed(app, contract, segment, by).await?),
-        None => Ok(()),
+    if let Some((contract, segment)) = disputes::segment_of(app, recorded.stream.key().parse()?).await? {
+        disputes::hold_disputed(app, contract, segment, by).await?;
     }
+    Ok(())
 }
 
 /// Puts something on the list of what a human should look at.
