@@ -50,12 +50,9 @@ pub(super) async fn issued(
 pub(super) async fn moved(app: &App, recorded: &Recorded, moved: Money, by: &By) -> anyhow::Result<()> {
     let id: SettlementId = recorded.stream.key().parse()?;
     let state = app.executor.load::<Settlement>(&id).await?.state;
-    let Some(all) = state.due().filter(|due| due.amount != moved).cloned() else { return Ok(()) };
-    let due = all.amount;
-    if moved.minor() < due.minor() {
-        let amount = Money::from_minor(due.minor() - moved.minor(), due.asset())?;
-        let rest = SettlementDue { amount, ..all };
-        settlement_due(app, recorded, SettlementId::rest_of(id), rest, by).await?;
+    let Some(due) = state.due().map(|due| due.amount).filter(|due| *due != moved) else { return Ok(()) };
+    if let Some((rest, due)) = state.rest(id) {
+        settlement_due(app, recorded, rest, due, by).await?;
     }
     tracing::warn!(stream = %recorded.stream, %due, %moved, "another amount moved than was due");
     call(app, recorded, "another amount moved", format!("{due} were due, {moved} moved")).await

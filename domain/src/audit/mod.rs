@@ -13,7 +13,7 @@
 mod contract;
 mod settlement;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use uuid::Uuid;
 
@@ -22,13 +22,14 @@ use crate::{
     any::AnyEvent,
     contract::ContractEvent,
     event::StreamName,
-    id::{ContractId, OrderKey, SettlementId},
+    id::{ContractId, MarketplaceName, OrderKey, SettlementId},
     journal::{Account, Books, Happened, Posting},
     money::Asset,
     order::{OrderEvent, OrderItem, OrderReceived},
     purse::{PayoutHeld, PurseEvent},
     settlement::{SettlementDue, SettlementEvent, SettlementKind},
     time::Interval,
+    treasury::TreasuryEvent,
 };
 
 /// Everything that an audit remembers.
@@ -42,8 +43,6 @@ pub struct Audit {
     held: HashMap<StreamName, Vec<PayoutHeld>>,
     /// Received and not decided on, each with the contract that took it, once one did.
     orders: HashMap<OrderKey, (OrderReceived, Option<(ContractId, Interval)>)>,
-    swept: BTreeMap<Asset, i128>,
-    earned: BTreeMap<Asset, i128>,
 }
 
 /// What one event came to.
@@ -65,13 +64,8 @@ impl Audit {
             AnyEvent::Settlement(e) => self.settlement(happened, e, &mut faults),
             AnyEvent::Order(e) => self.order(e, &mut faults),
             AnyEvent::Purse(e) => self.purse(happened.stream, e, &mut faults),
-            AnyEvent::Treasury(crate::treasury::TreasuryEvent::FeesSwept(e)) => {
-                let (asset, earned) = (e.amount.asset(), &self.earned);
-                let swept = self.swept.entry(asset).or_default();
-                *swept += e.amount.minor();
-                if *swept > earned.get(&asset).copied().unwrap_or(0) {
-                    faults.push(format!("{} more is swept than was earned in {asset}", e.amount));
-                }
+            AnyEvent::Treasury(TreasuryEvent::FeesSwept(e)) => {
+                self.swept(happened.stream, e.amount.asset(), &mut faults);
             }
             _ => {}
         }
@@ -113,14 +107,6 @@ impl Audit {
         if audit.is_closed() {
             self.contracts.remove(&id);
         }
-        let fee = match event {
-            ContractEvent::PayoutIssued(e) => Some(e.fee),
-            ContractEvent::SegmentPayoutIssued(e) => Some(e.fee),
-            _ => None,
-        };
-        if let Some(fee) = fee {
-            *self.earned.entry(fee.asset()).or_default() += fee.minor();
-        }
         self.issued.extend(event.settlement(contract));
     }
 
@@ -140,9 +126,7 @@ impl Audit {
         }
         let audit = self.settlements.entry(id).or_default();
         faults.extend(audit.next(event));
-        if let Some(rest) = audit.rest(SettlementId(id)) {
-            self.issued.insert(rest.0, rest.1);
-        }
+        self.issued.extend(audit.rest(SettlementId(id)));
         if audit.is_over() {
             self.settlements.remove(&id);
         }
@@ -202,6 +186,20 @@ impl Audit {
                     SettlementDue { kind, order, contract: None, to, amount: e.refund },
                 );
             }
+        }
+    }
+
+    /// All that was swept of a marketplace's escrow is in platform cash, less what settlements have cost.
+    fn swept(&self, stream: &StreamName, asset: Asset, faults: &mut Vec<String>) {
+        let Ok(shop) = stream.key().parse::<MarketplaceName>() else {
+            return faults.push("its stream is named by no marketplace".into());
+        };
+        let holds =
+            |account: fn(MarketplaceName) -> Account| self.books.balance(&account(shop.clone()), asset);
+        let costs = holds(Account::NetworkFees) + holds(Account::Overpaid);
+        let (swept, earned) = (holds(Account::PlatformCash) + costs, -holds(Account::FeeIncome));
+        if swept > earned {
+            faults.push(format!("{swept} minor units of {asset} are swept by now, but {earned} were earned"));
         }
     }
 

@@ -4,7 +4,6 @@ use crate::{
     aggregate::{Aggregate, Decision},
     event::Events,
     id::SettlementId,
-    money::Money,
     settlement::{Settlement, SettlementCommand, SettlementDue, SettlementEvent, Status},
     time::Time,
 };
@@ -24,11 +23,7 @@ impl SettlementAudit {
 
     /// What is still to be paid when less moved than was due.
     pub(super) fn rest(&self, id: SettlementId) -> Option<(SettlementId, SettlementDue)> {
-        let Status::Settled(movement) = self.state.status() else { return None };
-        let due = self.state.due()?;
-        let rest = Money::from_minor(due.amount.minor() - movement.moved.minor(), due.amount.asset()).ok()?;
-        let rest = Some(rest).filter(|rest| !rest.is_zero())?;
-        Some((SettlementId::rest_of(id), SettlementDue { amount: rest, ..due.clone() }))
+        self.state.rest(id)
     }
 
     /// Asks the rules for the step that the event records: they must lead to that very event.

@@ -19,6 +19,7 @@ pub use event::{
 use crate::{
     aggregate::{Aggregate, Decision},
     id::SettlementId,
+    money::Money,
     time::Time,
 };
 
@@ -64,6 +65,14 @@ impl Settlement {
     #[must_use]
     pub const fn status(&self) -> &Status {
         &self.status
+    }
+
+    /// What is due anew once less moved than was due; `id` is this settlement's.
+    #[must_use]
+    pub fn rest(&self, id: SettlementId) -> Option<(SettlementId, SettlementDue)> {
+        let (Status::Settled(movement), Some(due)) = (&self.status, &self.due) else { return None };
+        let rest = Money::from_minor(due.amount.minor() - movement.moved.minor(), due.amount.asset()).ok()?;
+        (!rest.is_zero()).then(|| (SettlementId::rest_of(id), SettlementDue { amount: rest, ..due.clone() }))
     }
 
     /// The number of the last try; 0 before the first.
