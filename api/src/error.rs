@@ -281,6 +281,9 @@ impl From<OrderRefusal> for Problem {
             ),
             OrderRefusal::NothingPaid => (INVALID, "nothing-paid", "send the amount that was received"),
             OrderRefusal::Decided => (CONFLICT, "order-decided", "read the order to see what became of it"),
+            OrderRefusal::Listing | OrderRefusal::Cost | OrderRefusal::Reference => {
+                (INVALID, "invalid-request", "correct the value")
+            }
         };
         Self::new(status, kind, refusal.to_string(), action)
     }
@@ -382,6 +385,10 @@ impl From<&RejectReason> for Problem {
             RejectReason::ExtensionLapsed => (CONFLICT, "extension-lapsed"),
             RejectReason::ExtensionPaid => (CONFLICT, "extension-paid"),
             RejectReason::WrongMarketplace { .. } => (CONFLICT, "wrong-marketplace"),
+            RejectReason::ListingUnknown => (CONFLICT, "listing-unknown"),
+            RejectReason::ModeratorRefused => (CONFLICT, "moderator-refused"),
+            RejectReason::NotTheRenter => (CONFLICT, "not-the-renter"),
+            RejectReason::Surplus => (CONFLICT, "surplus"),
         };
         Self::new(status, kind, format!("the order is rejected: {reason}"), refunded)
     }

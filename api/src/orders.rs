@@ -103,6 +103,7 @@ pub async fn honour(app: &App, received: &OrderReceived, by: &By) -> Result<(), 
             let (order, paid) = (received.order.clone(), received.paid);
             run(app, *contract, ContractCommand::Extend { extension: *extension, order, paid }, by).await?
         }
+        OrderItem::Unsellable { why, .. } => Err(why.reason()),
     };
     let command = match honoured {
         Ok((contract, rental)) => {

@@ -240,3 +240,25 @@ async fn a_quote_stands_for_its_time_and_no_longer() {
     let ended = scene.test.post(&format!("{path}/termination"), &scene.renter.token, &end).await.ok();
     assert_eq!((&ended["refunded"], &ended["ended_at"]), (&quote["total"], &quote["at"]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_for_nothing_that_is_sold_is_recorded_and_goes_back() {
+    let scene = Scene::new().await;
+    let whys = [
+        ("listing_unknown", "listing-unknown"),
+        ("moderator_refused", "moderator-refused"),
+        ("not_the_renter", "not-the-renter"),
+        ("surplus", "surplus"),
+    ];
+    for (why, kind) in whys {
+        let item = json!({"kind": "unsellable", "listing": "a-shirt", "why": why});
+        let order = json!({"order_id": why, "item": item, "renter": scene.renter.id, "paid": usd("3.00")});
+        let rejected = scene.test.post("/v1/orders", &scene.shop.token, &order).await;
+        assert_eq!(rejected.problem(), (409, kind));
+        scene.goes_back(&rejected, &usd("3.00")).await;
+    }
+    let item = json!({"kind": "unsellable", "listing": "", "why": "surplus"});
+    let order = json!({"order_id": "x", "item": item, "renter": scene.renter.id, "paid": usd("3.00")});
+    let refused = scene.test.post("/v1/orders", &scene.shop.token, &order).await;
+    assert_eq!(refused.problem(), (422, "invalid-request"));
+}

@@ -162,6 +162,7 @@ impl Audit {
 
     fn order(&mut self, event: &OrderEvent, faults: &mut Vec<String>) {
         match event {
+            OrderEvent::OrderCollected(_) => {}
             OrderEvent::OrderReceived(e) => {
                 self.orders.insert(e.order.clone(), (e.clone(), None));
             }

@@ -12,6 +12,7 @@
 //! | time served, as of an extension, a close or an end | the segment | owner accrued, fees accrued |
 //! | `RefundIssued` | the segment, or disputed | refund due |
 //! | `OrderRejected` | orders | refund due |
+//! | `OrderCollected` | network fees | platform cash |
 //! | `PayoutIssued`, `SegmentPayoutIssued` | owner accrued, fees accrued | owner payable, fee income |
 //! | `DisputeOpened` | the segment, what it accrued | disputed |
 //! | `DisputeDecided`, `ModerationIssued` | disputed | owner accrued, fees accrued, moderator payable |
@@ -122,6 +123,10 @@ pub fn post(happened: &Happened<'_>, open: &mut Option<Open>) -> Vec<Posting> {
         AnyEvent::Order(OrderEvent::OrderRejected(e)) => {
             let due = Account::Claim(SettlementKind::Refund, e.renter, Stage::Due);
             entry.transfer(due, Account::Orders(e.order.marketplace.clone()), e.refund);
+        }
+        AnyEvent::Order(OrderEvent::OrderCollected(e)) => {
+            let shop = &e.order.marketplace;
+            entry.transfer(Account::PlatformCash(shop.clone()), Account::NetworkFees(shop.clone()), e.cost);
         }
         AnyEvent::Contract(ContractEvent::RentalStarted(e)) => {
             let contract = ContractId(happened.id.unwrap_or_default());

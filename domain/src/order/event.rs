@@ -27,6 +27,40 @@ pub enum OrderItem {
         /// The request.
         extension: ExtensionId,
     },
+    /// Nothing that can be had for this payment: it is recorded to be given back.
+    Unsellable {
+        /// What the marketplace lists it under, or the order it came with; 1 to [`super::MAX_LISTING`] bytes.
+        listing: String,
+        /// Why it cannot be had.
+        why: Unsellable,
+    },
+}
+
+/// Why nothing can be had for a payment, as only the marketplace knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unsellable {
+    /// Nothing is sold under this listing.
+    ListingUnknown,
+    /// The buyer chose a moderator whom the offer does not name.
+    ModeratorRefused,
+    /// Only the renter extends a rental.
+    NotTheRenter,
+    /// The order was paid already, or costs less.
+    Surplus,
+}
+
+impl Unsellable {
+    /// What its rejection says.
+    #[must_use]
+    pub const fn reason(self) -> RejectReason {
+        match self {
+            Self::ListingUnknown => RejectReason::ListingUnknown,
+            Self::ModeratorRefused => RejectReason::ModeratorRefused,
+            Self::NotTheRenter => RejectReason::NotTheRenter,
+            Self::Surplus => RejectReason::Surplus,
+        }
+    }
 }
 
 /// Why an order cannot be honoured; its money goes back in full.
@@ -95,6 +129,18 @@ pub enum RejectReason {
         /// Where.
         expected: MarketplaceName,
     },
+    /// Nothing is sold under this listing.
+    #[error("nothing is sold under this listing")]
+    ListingUnknown,
+    /// The buyer chose a moderator whom the offer does not name.
+    #[error("the buyer chose a moderator whom the offer does not name")]
+    ModeratorRefused,
+    /// Only the renter extends a rental.
+    #[error("only the renter can extend the rental")]
+    NotTheRenter,
+    /// More was paid than the order costs.
+    #[error("more was paid than the order costs")]
+    Surplus,
 }
 
 impl RejectReason {
@@ -118,6 +164,10 @@ impl RejectReason {
             Self::ExtensionLapsed => "extension_lapsed",
             Self::ExtensionPaid => "extension_paid",
             Self::WrongMarketplace { .. } => "wrong_marketplace",
+            Self::ListingUnknown => "listing_unknown",
+            Self::ModeratorRefused => "moderator_refused",
+            Self::NotTheRenter => "not_the_renter",
+            Self::Surplus => "surplus",
         }
     }
 }
@@ -157,6 +207,15 @@ events! {
             renter: AccountId,
             /// All that was received.
             refund: Money,
+        }
+        /// What was paid reached the marketplace's wallet for less than that: the network or a moderator took the rest.
+        OrderCollected = 1 {
+            /// The order.
+            order: OrderKey,
+            /// The transaction that brought it.
+            reference: String,
+            /// What was taken on the way; the operator's expense.
+            cost: Money,
         }
     }
 }

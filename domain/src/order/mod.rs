@@ -2,18 +2,30 @@
 //!
 //! # Correctness
 //! An order's stream is named by the marketplace's own id, so it is received once. It ends accepted or rejected, never
-//! both; a rejection names the settlement that gives all of it back.
+//! both; a rejection names the settlement that gives all of it back. What collecting the payment cost is recorded once for
+//! each transaction, whatever became of the order.
 
 mod event;
 
-pub use event::{OrderAccepted, OrderEvent, OrderItem, OrderReceived, OrderRejected, RejectReason};
+pub use event::{
+    OrderAccepted, OrderCollected, OrderEvent, OrderItem, OrderReceived, OrderRejected, RejectReason,
+    Unsellable,
+};
+
+use std::collections::BTreeMap;
 
 use crate::{
     aggregate::{Aggregate, Decision},
     id::{AccountId, ContractId, OrderKey, SettlementId},
     money::Money,
+    settlement::MAX_TEXT,
     time::{Interval, Time},
 };
+
+/// The longest name of a listing, in bytes.
+pub const MAX_LISTING: usize = 200;
+/// The most transactions that bring one order's payment.
+pub const MAX_COLLECTIONS: usize = 100;
 
 /// What became of an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +41,8 @@ pub enum Fate {
 pub struct Order {
     received: Option<OrderReceived>,
     fate: Option<Fate>,
+    /// What collecting it cost, by transaction.
+    collected: BTreeMap<String, Money>,
 }
 
 impl Order {
@@ -71,6 +85,13 @@ pub enum OrderCommand {
         /// Why.
         reason: RejectReason,
     },
+    /// A transaction brought what was paid into the marketplace's wallet, less what it cost.
+    Collect {
+        /// The transaction's id; 1 to [`MAX_TEXT`] bytes.
+        reference: String,
+        /// What it cost.
+        cost: Money,
+    },
 }
 
 /// Why an order says no.
@@ -88,6 +109,25 @@ pub enum OrderRefusal {
     /// It was decided the other way.
     #[error("the order is already decided")]
     Decided,
+    /// An empty, long or odd name of a listing.
+    #[error("listing must be 1 to {MAX_LISTING} bytes without control characters")]
+    Listing,
+    /// What collecting it is said to have cost cannot be.
+    #[error("collecting an order costs more than nothing, at most what was paid, in the same asset")]
+    Cost,
+    /// An empty or long reference, or too many of them.
+    #[error("reference must be 1 to {MAX_TEXT} bytes, and there may be {MAX_COLLECTIONS} of an order")]
+    Reference,
+}
+
+/// Whether an item's texts are within their limits.
+fn is_valid(item: &OrderItem) -> bool {
+    match item {
+        OrderItem::Rental { .. } | OrderItem::Extension { .. } => true,
+        OrderItem::Unsellable { listing, .. } => {
+            (1..=MAX_LISTING).contains(&listing.len()) && !listing.chars().any(char::is_control)
+        }
+    }
 }
 
 impl Aggregate for Order {
@@ -106,10 +146,14 @@ impl Aggregate for Order {
                     Some(old) if *old == new => Ok(Decision::AlreadyDone),
                     Some(_) => Err(OrderRefusal::Different),
                     None if paid.is_zero() => Err(OrderRefusal::NothingPaid),
+                    None if !is_valid(&new.item) => Err(OrderRefusal::Listing),
                     None => Ok(Decision::event(new)),
                 }
             }
             (_, None, _) => Err(OrderRefusal::Unknown),
+            (OrderCommand::Collect { reference, cost }, Some(received), _) => {
+                self.collect(received, reference, cost)
+            }
             (OrderCommand::Accept { contract, segment }, Some(received), None) => {
                 Ok(Decision::event(OrderAccepted { order: received.order.clone(), contract, segment }))
             }
@@ -137,7 +181,32 @@ impl Aggregate for Order {
             OrderEvent::OrderReceived(e) => self.received = Some(e.clone()),
             OrderEvent::OrderAccepted(e) => self.fate = Some(Fate::Accepted(e.clone())),
             OrderEvent::OrderRejected(e) => self.fate = Some(Fate::Rejected(e.clone())),
+            OrderEvent::OrderCollected(e) => {
+                self.collected.insert(e.reference.clone(), e.cost);
+            }
         }
+    }
+}
+
+impl Order {
+    fn collect(
+        &self,
+        received: &OrderReceived,
+        reference: String,
+        cost: Money,
+    ) -> Result<Decision<OrderEvent>, OrderRefusal> {
+        if self.collected.get(&reference) == Some(&cost) {
+            return Ok(Decision::AlreadyDone);
+        }
+        let known = self.collected.contains_key(&reference) || self.collected.len() >= MAX_COLLECTIONS;
+        if known || reference.trim().is_empty() || reference.len() > MAX_TEXT {
+            return Err(OrderRefusal::Reference);
+        }
+        let paid = received.paid;
+        if cost.asset() != paid.asset() || cost.is_zero() || cost.minor() > paid.minor() {
+            return Err(OrderRefusal::Cost);
+        }
+        Ok(Decision::event(OrderCollected { order: received.order.clone(), reference, cost }))
     }
 }
 

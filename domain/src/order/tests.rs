@@ -78,3 +78,36 @@ fn an_accepted_order_is_accepted_once_for_one_contract() {
 fn an_order_nobody_received_cannot_be_decided() {
     given::<Order>([]).when(accept(1), NOW).then_refused(OrderRefusal::Unknown);
 }
+
+#[test]
+fn a_payment_for_nothing_names_its_listing_and_why() {
+    let why = Unsellable::ListingUnknown;
+    let receive = |listing: &str| {
+        let OrderReceived { order, renter, paid, .. } = received("0.5");
+        let item = OrderItem::Unsellable { listing: listing.into(), why };
+        OrderCommand::Receive { order, item, renter, paid }
+    };
+    let long = "x".repeat(MAX_LISTING + 1);
+    for listing in ["", "a\nb", &long] {
+        given::<Order>([]).when(receive(listing), NOW).then_refused(OrderRefusal::Listing);
+    }
+    let item = OrderItem::Unsellable { listing: "shirt".into(), why };
+    given::<Order>([]).when(receive("shirt"), NOW).then([OrderReceived { item, ..received("0.5") }.into()]);
+    assert_eq!(why.reason(), RejectReason::ListingUnknown);
+}
+
+#[test]
+fn what_collecting_a_payment_cost_is_recorded_once_for_each_transaction() {
+    let collect =
+        |reference: &str, cost: &str| OrderCommand::Collect { reference: reference.into(), cost: paid(cost) };
+    let order: OrderKey = "ob-Qm1".parse().unwrap();
+    let collected = OrderCollected { order, reference: "tx".into(), cost: paid("0.1") };
+    given::<Order>([]).when(collect("tx", "0.1"), NOW).then_refused(OrderRefusal::Unknown);
+    let once =
+        given::<Order>([received("0.5").into()]).when(collect("tx", "0.1"), NOW).then([collected.into()]);
+    once.when(collect("tx", "0.1"), NOW).then_already_done();
+    once.when(collect("tx", "0.2"), NOW).then_refused(OrderRefusal::Reference);
+    once.when(collect(" ", "0.2"), NOW).then_refused(OrderRefusal::Reference);
+    once.when(collect("other", "0.6"), NOW).then_refused(OrderRefusal::Cost);
+    once.when(collect("other", "0"), NOW).then_refused(OrderRefusal::Cost);
+}

@@ -111,6 +111,9 @@ impl View for Orders {
                 decide(row, OrderStatus::Rejected);
                 (row.reason, row.settlement) = (Some(e.reason.clone()), Some(e.settlement));
             }),
+            OrderEvent::OrderCollected(e) => rows.edit(&(e.order.clone(),), |row| {
+                (row.revision, row.updated) = (revision, position);
+            }),
         }
     }
 }

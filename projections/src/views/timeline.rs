@@ -271,8 +271,10 @@ impl About {
                 match e.item {
                     OrderItem::Rental { device, .. } => self.add(device),
                     OrderItem::Extension { contract, .. } => self.add(contract),
+                    OrderItem::Unsellable { .. } => {}
                 }
             }
+            OrderEvent::OrderCollected(e) => self.add(&e.order),
             OrderEvent::OrderAccepted(e) => {
                 self.add(&e.order);
                 self.add(e.contract);

@@ -23,6 +23,28 @@ pub enum OrderItem {
         /// The request.
         extension: Uuid,
     },
+    /// Nothing that can be had for this payment: it is recorded to be given back.
+    Unsellable {
+        /// What you list it under, or the order it came with.
+        #[schema(min_length = 1, max_length = 200)]
+        listing: String,
+        /// Why it cannot be had.
+        why: Unsellable,
+    },
+}
+
+/// Why nothing can be had for a payment, as only the marketplace knows.
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Unsellable {
+    /// Nothing is sold under this listing.
+    ListingUnknown,
+    /// The buyer chose a moderator whom the offer does not name.
+    ModeratorRefused,
+    /// Only the renter extends a rental.
+    NotTheRenter,
+    /// The order was paid already, or costs less.
+    Surplus,
 }
 
 /// Why an order cannot be honoured; its money goes back in full.
@@ -75,6 +97,14 @@ pub enum RejectReason {
         /// Where.
         expected: String,
     },
+    /// Nothing is sold under this listing.
+    ListingUnknown,
+    /// The buyer chose a moderator whom the offer does not name.
+    ModeratorRefused,
+    /// Only the renter extends a rental.
+    NotTheRenter,
+    /// More was paid than the order costs.
+    Surplus,
 }
 
 /// How far an order is.

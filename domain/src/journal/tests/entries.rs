@@ -23,6 +23,17 @@ fn a_rejected_order_is_owed_to_its_renter() {
 }
 
 #[test]
+fn what_collecting_a_payment_cost_is_the_operators_expense() {
+    let mut ledger = Ledger::default();
+    ledger.receive(1, 77);
+    let collect = OrderCommand::Collect { reference: "tx".into(), cost: cents(7) };
+    assert_eq!(
+        ledger.order(1, collect),
+        ["OrderCollected", "  Expenses:Network:Shop +7", "  Assets:Platform:Cash:Shop -7"]
+    );
+}
+
+#[test]
 fn an_accepted_order_posts_nothing_because_its_rental_did() {
     let mut ledger = Ledger::default();
     ledger.receive(1, 1_000);

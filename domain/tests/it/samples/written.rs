@@ -19,7 +19,9 @@ use domain::{
     key::{Digest, PublicKey},
     money::Money,
     offer::{Hardware, Offer, Rate, Unit},
-    order::{OrderAccepted, OrderEvent, OrderItem, OrderReceived, OrderRejected, RejectReason},
+    order::{
+        OrderAccepted, OrderCollected, OrderEvent, OrderItem, OrderReceived, OrderRejected, RejectReason,
+    },
     policy::{EndedBy, Policy},
     purse::{PayoutHeld, PayoutsReleased, PurseEvent},
     settlement::{
@@ -313,6 +315,11 @@ fn money() -> Vec<Written> {
         renter: renter(),
         refund: bch("0.0011"),
     };
+    let collected = OrderCollected {
+        order: first_order(),
+        reference: "b9925684f7b9b1a24eb703377f8b11d2c83fd2108e60d9ef9870d78311a867a3".into(),
+        cost: bch("0.0000123"),
+    };
     let due = SettlementDue {
         kind: SettlementKind::Refund,
         order: first_order(),
@@ -328,6 +335,7 @@ fn money() -> Vec<Written> {
         of::<OrderEvent>(received),
         of::<OrderEvent>(accepted),
         of::<OrderEvent>(rejected),
+        of::<OrderEvent>(collected),
         of::<SettlementEvent>(due),
         of::<SettlementEvent>(SettlementStarted { attempt, method: "openbazaar".into() }),
         of::<SettlementEvent>(SettlementSettled { attempt, movement }),

@@ -160,6 +160,7 @@ impl World {
                 let renter = RENTER;
                 (epoch, ContractCommand::Start { device, rentable, order, renter, paid, term_s, policy })
             }
+            OrderItem::Unsellable { why, .. } => return Err(why.reason()),
             OrderItem::Extension { contract, extension } => {
                 let mut epochs = self.contracts.keys().copied();
                 let epoch = epochs.find(|e| ContractId::of(DEVICE, *e) == contract);
