@@ -31,6 +31,7 @@ use crate::{
     execute::{By, Executor},
     feed::Feed,
     keys::Keys,
+    openbazaar::Status,
 };
 
 /// How long a writer waits for its own event to reach the views.
@@ -151,6 +152,8 @@ pub struct Shared {
     pub feed: Feed,
     /// The first position the steward has not handled, as this process knows it.
     pub steward: watch::Sender<Position>,
+    /// How the OpenBazaar connector is, if there is one.
+    pub openbazaar: watch::Sender<Option<Status>>,
     /// Cancelled when the server shuts down: whoever waits answers at once.
     pub stop: CancellationToken,
     /// When this server began to listen: silence before that is not a device's fault.
@@ -188,6 +191,7 @@ impl App {
         let executor = Executor::new(log, clock.clone());
         let stop = CancellationToken::new();
         let (feed, steward, seen) = (Feed::default(), watch::Sender::new(0), Mutex::default());
+        let openbazaar = watch::Sender::new(None);
         Ok(Self(Arc::new(Shared {
             config,
             clock,
@@ -197,6 +201,7 @@ impl App {
             private,
             feed,
             steward,
+            openbazaar,
             stop,
             up_since,
             seen,

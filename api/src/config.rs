@@ -1,7 +1,11 @@
 //! The configuration: defaults < `berth.toml` < `BERTH_*` < flags, every value with its source.
 //!
-//! A value `a.b` of the file is overridden by the environment variable `BERTH_A_B`. Keys and tokens are never part of
-//! the configuration.
+//! A value `a.b` of the file is overridden by the environment variable `BERTH_A_B`. The server's own keys and tokens are
+//! never part of the configuration; passwords of others are, and are never shown.
+
+mod openbazaar;
+
+pub use openbazaar::{Moderator, OpenBazaar, OtherListings, Secret};
 
 use std::{collections::BTreeMap, path::Path, str::FromStr};
 
@@ -36,6 +40,8 @@ pub struct Config {
     pub payouts: Payouts,
     /// When jobs run.
     pub jobs: Jobs,
+    /// The OpenBazaar node that rentals are sold on.
+    pub openbazaar: OpenBazaar,
 }
 
 /// A gateway's range.
@@ -132,6 +138,7 @@ impl Default for Config {
             policy: Policy::default(),
             payouts: Payouts::default(),
             jobs: Jobs::default(),
+            openbazaar: OpenBazaar::default(),
         }
     }
 }
@@ -226,8 +233,12 @@ pub fn load(
     let config: Config = tree.try_into().context("the configuration has a wrong value")?;
     check(&config)?;
     let source = |name: &str| sources.get(name).copied().unwrap_or("default");
+    let value = |name: &str, value: &Value| match value {
+        Value::String(text) if openbazaar::is_secret(name) && !text.is_empty() => "(hidden)".into(),
+        other => shown(other),
+    };
     let values =
-        values.into_iter().map(|(name, value)| (name.clone(), shown(&value), source(&name))).collect();
+        values.into_iter().map(|(name, v)| (name.clone(), value(&name, &v), source(&name))).collect();
     Ok(Loaded { config, values })
 }
 
@@ -271,7 +282,8 @@ fn slot<'a>(tree: &'a mut Value, name: &str) -> anyhow::Result<&'a mut Value> {
 
 fn set(tree: &mut Value, name: &str, value: Value) -> anyhow::Result<()> {
     let slot = slot(tree, name)?;
-    ensure!(slot.same_type(&value), "{name} must be of type {}, not {}", slot.type_str(), shown(&value));
+    let given = if openbazaar::is_secret(name) { "something else".into() } else { shown(&value) };
+    ensure!(slot.same_type(&value), "{name} must be of type {}, not {given}", slot.type_str());
     *slot = value;
     Ok(())
 }
@@ -318,6 +330,7 @@ fn check(config: &Config) -> anyhow::Result<()> {
     for asset in Asset::ALL {
         config.payouts.minimum(*asset)?;
     }
+    config.openbazaar.check()?;
     for (name, expression) in config.jobs.all() {
         if let Err(e) = Schedule::from_str(expression) {
             bail!("jobs.{name} is not a cron expression with seconds, like \"*/5 * * * * *\": {e}");

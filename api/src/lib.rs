@@ -1,7 +1,8 @@
 //! The Berth server: JSON API, scheduler, steward and command line.
 //!
 //! A request or a due moment becomes a command; [`execute`] loads the aggregate, lets it decide and appends what it
-//! decided; the [`steward`] follows the log and issues what follows from each event; the views answer every question; the [`webhooks`] tell others.
+//! decided; the [`steward`] follows the log and issues what follows from each event; the views answer every question; the [`webhooks`] tell others;
+//! the [`openbazaar`] connector sells on a node and pays from it.
 
 pub mod accounts;
 pub mod app;
@@ -21,6 +22,7 @@ pub mod http;
 pub mod keys;
 pub mod leaving;
 pub mod listen;
+pub mod openbazaar;
 pub mod orders;
 pub mod payouts;
 pub mod scheduler;

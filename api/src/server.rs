@@ -1,4 +1,4 @@
-//! A running server: API, views, steward, scheduler and webhooks in one process.
+//! A running server: API, views, steward, scheduler, webhooks and the OpenBazaar connector in one process.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -7,7 +7,7 @@ use projections::runner::Runner;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{app::App, http, listen, scheduler, steward, webhooks};
+use crate::{app::App, http, listen, openbazaar, scheduler, steward, webhooks};
 
 /// How often presence is written down.
 const FLUSH_PRESENCE: Duration = Duration::from_secs(2);
@@ -25,7 +25,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts everything on a listening socket. Without `scheduled`, jobs run only when [`scheduler::run_all`] is called.
+    /// Starts everything on a listening socket. Without `scheduled`, jobs run only when [`scheduler::run_all`] is called, and
+    /// an OpenBazaar node is worked on only by whoever makes a [`openbazaar::Connector`].
     ///
     /// # Errors
     /// When the views cannot be opened for writing.
@@ -37,6 +38,7 @@ impl Server {
         tasks.spawn(webhooks::run(app.clone(), stop.clone()));
         if scheduled {
             tasks.spawn(scheduler::run(app.clone(), stop.clone()));
+            tasks.spawn(openbazaar::run(app.clone(), stop.clone()));
         }
         let (shared, stopped) = (app.clone(), stop.clone());
         tasks.spawn(async move { shared.feed.run(shared.executor.log().as_ref(), stopped).await });

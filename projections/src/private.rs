@@ -2,7 +2,8 @@
 //!
 //! # Shape
 //! One SQLite file beside the log. People and tokens, sealed secrets, presence, idempotent answers, followers'
-//! checkpoints, webhooks and the list of what a human should look at.
+//! checkpoints, webhooks, what the OpenBazaar connector has seen, leases of leadership, and the list of what a human should
+//! look at.
 //!
 //! # Correctness
 //! The ledger refers to rows here by opaque ids only and never needs them to be replayed. Tokens and codes are kept as
@@ -11,11 +12,14 @@
 mod accounts;
 mod devices;
 mod idempotency;
+mod leases;
+mod openbazaar;
 mod people;
 mod webhooks;
 
 pub use accounts::{NewToken, Token, TokenHolder};
 pub use idempotency::Begun;
+pub use openbazaar::LookedAt;
 pub use people::{Person, PersonPatch};
 pub use webhooks::{FailedDelivery, NewWebhook, Webhook};
 

@@ -68,10 +68,18 @@ pub(super) async fn quarantine_stalled(app: &App) -> anyhow::Result<u64> {
         let rows = app.views.settlements(started.clone(), page).await?;
         let Some(last) = rows.last() else { return Ok(done) };
         page.after = Some(last.position);
-        for row in rows.into_iter().filter(|row| row.started_at.is_some_and(|at| at <= before)) {
+        let stalled = rows.into_iter().filter(|row| row.started_at.is_some_and(|at| at <= before));
+        for row in stalled.filter(|row| !is_attended(app, row)) {
             done += u64::from(quarantine(app, &row, limit).await?);
         }
     }
+}
+
+/// Whether the OpenBazaar connector looks after it: some ways out of an escrow take weeks.
+fn is_attended(app: &App, row: &SettlementRow) -> bool {
+    let settings = &app.config.openbazaar;
+    let own = row.method.as_deref().is_some_and(|method| method.starts_with("openbazaar "));
+    own && settings.is_set() && row.marketplace == settings.marketplace
 }
 
 async fn quarantine(app: &App, row: &SettlementRow, limit: i64) -> anyhow::Result<bool> {

@@ -149,9 +149,13 @@ impl TestApp {
     }
 
     pub async fn with(config: Config) -> Self {
+        Self::with_clock(config, Clock::manual(START.parse().unwrap())).await
+    }
+
+    pub async fn with_clock(config: Config, clock: Clock) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().timeout(Duration::from_secs(40)).build().unwrap();
-        let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::manual(START.parse().unwrap()));
+        let dir = tempfile::tempdir().unwrap();
         let (app, server) = start(&dir, &config, &clock).await;
         let base = format!("http://{}", server.address);
         let code = accounts::offer_set_up(&app).await.unwrap().unwrap();

@@ -19,6 +19,7 @@ mod matrix;
 mod money;
 mod money_out;
 mod money_town;
+mod openbazaar;
 mod people;
 mod problems;
 mod ready;

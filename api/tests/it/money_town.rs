@@ -115,28 +115,11 @@ impl Town {
         }
     }
 
-    /// Every event about money follows from those before it, and all that was issued is due.
-    async fn audit(&self) {
-        let (mut audit, mut from) = (Audit::default(), 0);
-        loop {
-            let page = self.test.app.executor.log().read_all(from, 200).await.unwrap();
-            let Some(last) = page.last() else { break };
-            from = last.position + 1;
-            for recorded in &page {
-                let event = AnyEvent::of(recorded).unwrap();
-                let (id, at) = (recorded.stream.key().parse().ok(), recorded.event.effective_at);
-                let findings = audit.next(&Happened { stream: &recorded.stream, id, event: &event, at });
-                assert!(findings.faults.is_empty(), "{}: {:?}", recorded.position, findings.faults);
-            }
-        }
-        assert_eq!((audit.unfinished(), audit.not_due()), (Vec::new(), 0));
-    }
-
     /// What the journal's accounts hold in cents, after it was held against everything else that is known: escrow cash is
     /// what was received less what left, and it is what is owed plus the fees that were not swept.
     pub async fn books(&self) -> BTreeMap<String, i128> {
         self.test.settle().await;
-        self.audit().await;
+        self.test.audit().await;
         let operator = &self.test.operator;
         let held = self.items("/v1/balances?limit=200", operator).await;
         let held: BTreeMap<_, _> = held
@@ -162,5 +145,24 @@ impl Town {
         let wrong_way = held.iter().find(|(name, minor)| name.starts_with("Liabilities:") && **minor > 0);
         assert_eq!(wrong_way, None, "nobody owes the escrow anything");
         held
+    }
+}
+
+impl TestApp {
+    /// Every event about money follows from those before it, and all that was issued is due.
+    pub async fn audit(&self) {
+        let (mut audit, mut from) = (Audit::default(), 0);
+        loop {
+            let page = self.app.executor.log().read_all(from, 200).await.unwrap();
+            let Some(last) = page.last() else { break };
+            from = last.position + 1;
+            for recorded in &page {
+                let event = AnyEvent::of(recorded).unwrap();
+                let (id, at) = (recorded.stream.key().parse().ok(), recorded.event.effective_at);
+                let findings = audit.next(&Happened { stream: &recorded.stream, id, event: &event, at });
+                assert!(findings.faults.is_empty(), "{}: {:?}", recorded.position, findings.faults);
+            }
+        }
+        assert_eq!((audit.unfinished(), audit.not_due()), (Vec::new(), 0));
     }
 }

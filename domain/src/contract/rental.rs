@@ -139,11 +139,16 @@ impl Rental {
         self.until().since(self.started.segment.start) > self.started.policy.segment_payout_after_s
     }
 
-    /// Whether `extension` was paid, lapsed or waits to be paid.
+    /// Every extension that was paid, lapsed or waits to be paid.
+    pub fn extensions(&self) -> impl Iterator<Item = ExtensionId> {
+        let paid = self.segments.iter().filter_map(|segment| segment.extension);
+        let waits = self.pending.iter().map(|pending| pending.extension);
+        waits.chain(paid).chain(self.lapsed.iter().copied())
+    }
+
+    /// Whether `extension` is one of them.
     pub(super) fn knows(&self, extension: ExtensionId) -> bool {
-        self.segments.iter().any(|s| s.extension == Some(extension))
-            || self.lapsed.contains(&extension)
-            || self.pending.as_ref().is_some_and(|p| p.extension == extension)
+        self.extensions().any(|known| known == extension)
     }
 
     /// All that was received for it; `None` when that and `more` are beyond what the asset can hold.

@@ -57,6 +57,12 @@ impl Order {
     pub const fn fate(&self) -> Option<&Fate> {
         self.fate.as_ref()
     }
+
+    /// Whether it is recorded what this transaction cost.
+    #[must_use]
+    pub fn has_collected(&self, reference: &str) -> bool {
+        self.collected.contains_key(reference)
+    }
 }
 
 /// What can be asked of an order.

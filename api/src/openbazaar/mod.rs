@@ -1,0 +1,306 @@
+//! The OpenBazaar connector: sells, hands over, extends, refunds and pays on one node.
+//!
+//! # Shape
+//! An anti-corruption layer: what the node says ([`wire`]) becomes commands of the ledger, and what the ledger decided
+//! becomes calls to the node ([`client`]). Each [`Connector::cycle`] lists what can be rented ([`shop`]), looks at orders
+//! that changed ([`orders`]), and pays what is due ([`payments`]). Notifications and the websocket ([`hints`]) only make
+//! it look sooner: the node loses them, and repeats them.
+//!
+//! # Correctness
+//! Everything starts from what the node and the ledger say now, so a cycle that was cut off anywhere is simply run again.
+//! Orders are recognised by the node's id, listings by names that say what they sell, buyers by their peer. The only
+//! thing that must not be done twice, paying, is locked by the ledger itself; see [`payments`]. One server at a time
+//! works on a node ([`lease`]), for the node's sake.
+
+mod client;
+mod desk;
+mod disputes;
+mod escrow;
+mod found;
+mod hints;
+mod lease;
+mod listing;
+mod make;
+mod note;
+mod orders;
+mod payments;
+mod people;
+mod plan;
+mod sales;
+mod shop;
+mod slug;
+mod sources;
+mod status;
+mod wallet;
+mod wanted;
+mod wire;
+
+use std::{collections::HashMap, time::Duration};
+
+use domain::time::Time;
+use tokio_util::sync::CancellationToken;
+
+pub use status::Status;
+
+use self::{
+    client::Client,
+    desk::{Desk, Failure, NODE},
+    hints::Hints,
+    lease::Lease,
+    payments::Payments,
+    sales::BATCH,
+    shop::Shop,
+    wire::{Sale, State},
+};
+use crate::{app::App, error::Problem};
+
+/// Orders looked at in one cycle, at most; the others come in the next.
+const MAX_LOOKS: usize = 2_000;
+/// Notifications read at once.
+const MAX_NOTIFICATIONS: usize = 50;
+/// What operators are told while the node does not answer.
+const AWAY: &str = "node away";
+/// Seconds without an answer after which they are.
+const AWAY_S: i64 = 60;
+/// How long events of the ledger are gathered before the connector looks at what follows from them.
+const GATHER: Duration = Duration::from_millis(200);
+
+/// Works on one node.
+#[derive(Debug)]
+pub struct Connector {
+    desk: Desk,
+    lease: Lease,
+    shop: Shop,
+    payments: Payments,
+    hints: Hints,
+    /// Orders whose state can still change, and the list they were last in.
+    open: HashMap<String, u64>,
+    list: u64,
+    /// The newest notification that was read.
+    notified: Option<String>,
+    listed_at: Option<Time>,
+    answered_at: Time,
+    is_ready: bool,
+}
+
+impl Connector {
+    /// A connector to the node of the configuration; `None` when there is none.
+    ///
+    /// # Errors
+    /// When there are no certificates to trust.
+    pub fn new(app: &App) -> anyhow::Result<Option<Self>> {
+        let settings = &app.config.openbazaar;
+        if !settings.is_set() {
+            return Ok(None);
+        }
+        let node = Client::new(settings, app.stop.clone())?;
+        let moderator = Client::moderator(settings, app.stop.clone())?;
+        let desk = Desk { app: app.clone(), node, moderator, coins: Vec::new() };
+        Ok(Some(Self {
+            lease: Lease::new(app),
+            shop: Shop::default(),
+            payments: Payments::default(),
+            hints: Hints::default(),
+            open: HashMap::new(),
+            list: 0,
+            notified: None,
+            listed_at: None,
+            answered_at: app.clock.time(),
+            is_ready: false,
+            desk,
+        }))
+    }
+
+    /// Does everything that there is to do now, if this server leads; whether there is more.
+    ///
+    /// # Errors
+    /// When the ledger or the private store failed, or the node does not answer: then it is tried again.
+    pub async fn cycle(&mut self) -> anyhow::Result<bool> {
+        self.listed_at = None;
+        self.work().await
+    }
+
+    /// As [`Connector::cycle`]; the list of sales is read when it is time to.
+    async fn work(&mut self) -> anyhow::Result<bool> {
+        let leads = self.lease.take(&self.desk.app).await?;
+        let done = if leads { self.lead().await } else { Ok(false) };
+        let now = self.desk.app.clock.time();
+        let answered = match &done {
+            Err(Failure::Node(trouble)) => !trouble.is_down(),
+            _ => true,
+        };
+        if answered && leads {
+            if self.answered_at.plus(AWAY_S) <= now {
+                self.desk.end(NODE, AWAY).await?;
+            }
+            self.answered_at = now;
+        } else if leads && self.answered_at.plus(AWAY_S) <= now {
+            let why = done.as_ref().err().map(ToString::to_string).unwrap_or_default();
+            self.desk.call(NODE, AWAY, why).await?;
+        }
+        let error = done.as_ref().err().map(ToString::to_string);
+        self.desk.app.openbazaar.send_replace(Some(Status {
+            url: self.desk.node.url().to_owned(),
+            leads,
+            coins: self.desk.coins.clone(),
+            looked_at: now,
+            answered_at: self.answered_at,
+            listings: self.shop.len(),
+            open_orders: self.open.len(),
+            waiting_payments: self.payments.len(),
+            error,
+        }));
+        Ok(done?)
+    }
+
+    async fn lead(&mut self) -> Result<bool, Failure> {
+        if !self.is_ready {
+            self.prepare().await?;
+        }
+        for order in self.hints.take() {
+            self.look(&order).await?;
+        }
+        let now = self.desk.app.clock.time();
+        let list_at = self.listed_at.map(|at| at.plus(self.desk.settings().poll_s));
+        let mut more = false;
+        if list_at.is_none_or(|at| at <= now) {
+            self.notifications().await?;
+            more |= self.sales().await?;
+            self.listed_at = Some(now);
+        }
+        more |= self.shop.open(&self.desk).await?;
+        self.payments.settle(&self.desk, &mut self.lease).await?;
+        Ok(more)
+    }
+
+    /// What must be known before anything is done.
+    async fn prepare(&mut self) -> Result<(), Failure> {
+        people::shop(&self.desk.app).await?;
+        self.desk.app.private.openbazaar_since(self.desk.app.clock.time()).await?;
+        self.desk.coins = self.desk.node.coins().await?;
+        let mut after = String::new();
+        loop {
+            let page = self.desk.app.private.openbazaar_open(&after, 500).await?;
+            let Some(last) = page.last() else { break };
+            after.clone_from(last);
+            self.open.extend(page.into_iter().map(|id| (id, 0)));
+        }
+        self.is_ready = true;
+        tracing::info!(
+            url = self.desk.node.url(),
+            coins = self.desk.coins.join(","),
+            "the OpenBazaar node answers"
+        );
+        Ok(())
+    }
+
+    async fn look(&mut self, order: &str) -> Result<(), Failure> {
+        if !self.lease.keep(&self.desk.app).await.map_err(|e| Problem::internal(&e))? {
+            return Ok(());
+        }
+        self.payments.wake(order);
+        orders::look(&self.desk, order).await
+    }
+
+    /// Reads which orders notifications are about: their state in the list may be the one that is known.
+    async fn notifications(&mut self) -> Result<(), Failure> {
+        let all = self.desk.node.notifications(MAX_NOTIFICATIONS).await?.notifications;
+        let all = all.into_iter().map(|row| row.notification);
+        let known = self.notified.clone();
+        let fresh: Vec<_> = all.take_while(|n| known.as_ref() != Some(&n.notification_id)).collect();
+        if let Some(newest) = fresh.first() {
+            self.notified = Some(newest.notification_id.clone());
+        }
+        let mut orders: Vec<_> = fresh.into_iter().map(|n| n.order_id + &n.purchase_order_id).collect();
+        orders.retain(|order| !order.is_empty());
+        orders.sort_unstable();
+        orders.dedup();
+        for order in orders {
+            match self.look(&order).await {
+                Err(Failure::Node(trouble)) if trouble.is_missing() => {}
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the list of sales and looks at those that changed, and at those whose time has come; whether some are left.
+    async fn sales(&mut self) -> Result<bool, Failure> {
+        self.list += 1;
+        let answer = self.desk.node.sales(&State::open_numbers()).await?;
+        let mut batches = sales::read(answer);
+        let (mut changed, mut more) = (Vec::new(), false);
+        while let Some(batch) = batches.recv().await {
+            let batch = batch?;
+            let fresh = self.compare(batch).await?;
+            more |= changed.len() + fresh.len() > MAX_LOOKS;
+            changed.extend(fresh.into_iter().take(MAX_LOOKS.saturating_sub(changed.len())));
+        }
+        let list = self.list;
+        changed.extend(self.open.extract_if(|_, seen| *seen != list).map(|(id, _)| id));
+        let due = self.desk.app.private.openbazaar_due(self.desk.app.clock.time(), BATCH as u32).await?;
+        more |= due.len() == BATCH;
+        changed.extend(due);
+        changed.sort_unstable();
+        changed.dedup();
+        for order in changed {
+            self.look(&order).await?;
+        }
+        Ok(more)
+    }
+
+    /// Those of a batch that are not as they were.
+    async fn compare(&mut self, batch: Vec<Sale>) -> Result<Vec<String>, Failure> {
+        let ids: Vec<_> = batch.iter().map(|sale| sale.order_id.clone()).collect();
+        let known = self.desk.app.private.openbazaar_states(&ids).await?;
+        let now = self.desk.app.clock.time();
+        let mut changed = Vec::new();
+        for Sale { order_id, state } in batch {
+            let is_known = known.get(&order_id).is_some_and(|(known, not_before)| {
+                known == state.name() || not_before.is_some_and(|at| at > now)
+            });
+            if !is_known {
+                changed.push(order_id.clone());
+            }
+            self.open.insert(order_id, self.list);
+        }
+        Ok(changed)
+    }
+
+    /// Gives the node to another server.
+    pub async fn leave(&self) {
+        self.lease.end(&self.desk.app).await;
+    }
+}
+
+/// Works on the node until stopped.
+pub async fn run(app: App, stop: CancellationToken) {
+    let mut connector = match Connector::new(&app) {
+        Ok(Some(connector)) => connector,
+        Ok(None) => return,
+        Err(e) => return tracing::error!(error = %e, "the OpenBazaar connector cannot start"),
+    };
+    let listening = tokio::spawn(connector.hints.clone().listen(connector.desk.node.clone(), stop.clone()));
+    let mut log = app.executor.log().follow();
+    let poll = Duration::from_secs(app.config.openbazaar.poll_s.unsigned_abs());
+    loop {
+        log.mark_unchanged();
+        let more = connector.work().await;
+        if let Err(e) = &more {
+            tracing::warn!(error = %e, "the OpenBazaar connector did not get through; trying again");
+        }
+        let wait = match more {
+            Ok(true) => Duration::ZERO,
+            Ok(false) => poll,
+            Err(_) => poll.min(Duration::from_secs(5)),
+        };
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = tokio::time::sleep(wait) => {}
+            () = connector.hints.wait() => {}
+            _ = log.changed() => tokio::time::sleep(GATHER).await,
+        }
+    }
+    connector.leave().await;
+    let _ = listening.await;
+}

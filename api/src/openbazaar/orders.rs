@@ -1,0 +1,277 @@
+//! Orders: from the node into the ledger, and what was bought back to the buyer.
+//!
+//! # Shape
+//! [`look`] reads one order and does the next thing for it, until nothing is left to do now: confirm it, record what was
+//! paid, hand over what was bought. It answers when to look again although nothing changes.
+//!
+//! # Correctness
+//! Each look starts from what the node and the ledger say at that moment, so one that was cut off is simply made again:
+//! a payment is recorded once under its own name, and the node takes a confirmation or a fulfilment once. Only what was
+//! received, after as many confirmations as the operator wants, is recorded. What cannot be taken is recorded too, and
+//! the ledger makes it due to go back; paying it back is the matter of [`super::payments`].
+
+use domain::{
+    contract::Contract,
+    id::ContractId,
+    money::Money,
+    order::Fate,
+    time::{Interval, Seconds, Time},
+};
+use projections::{private::LookedAt, views::settlements::SettlementStatus};
+
+use super::{
+    desk::{Desk, Failure},
+    disputes, escrow, note, people,
+    slug::PREFIX,
+    wanted::{Recorded, Wanted, recorded, wanted},
+    wire::{Method, Order, State},
+};
+use crate::{accounts, config::OtherListings, contracts, orders};
+
+/// Things done for one order in one go.
+const MAX_STEPS: usize = 8;
+/// The longest wait after looks that failed, in seconds.
+const MAX_BACKOFF_S: Seconds = 3_600;
+/// What operators are told of orders that are nobody's business here.
+const NOT_OURS: &str = "order for something else";
+/// What operators are told of orders that need them.
+const ODD: &str = "order waits";
+
+/// What came of a step.
+enum Step {
+    /// Something changed: look again.
+    Again,
+    /// Nothing to do now; look again then, changed or not.
+    Rest(Option<Time>),
+}
+
+/// Looks at an order and does what there is to do.
+///
+/// # Errors
+/// When the node or the ledger failed; then it is looked at again later.
+pub(super) async fn look(desk: &Desk, id: &str) -> Result<(), Failure> {
+    let looked = steps(desk, id).await;
+    let (state, look_at) = match looked {
+        Ok((state, look_at)) => (state.name().to_owned(), look_at),
+        Err(failure) if failure.stops_all() => return Err(failure),
+        Err(failure) => {
+            let failures = desk.app.private.openbazaar_failures(id).await?.saturating_add(1);
+            let wait = desk.settings().poll_s.saturating_mul(1 << failures.min(20)).min(MAX_BACKOFF_S);
+            let look_at = Some(desk.app.clock.time().plus(wait));
+            tracing::warn!(order = id, failures, error = %failure, "an order was not looked at to the end; trying again");
+            // Its state is left open, so that it is looked at whatever the list says.
+            let row = LookedAt { id: id.into(), state: String::new(), open: true, look_at, failures };
+            return Ok(desk.app.private.openbazaar_looked_at(&row).await?);
+        }
+    };
+    let open = State::of(&state).is_some_and(State::is_open);
+    let row = LookedAt { id: id.into(), state, open, look_at, failures: 0 };
+    Ok(desk.app.private.openbazaar_looked_at(&row).await?)
+}
+
+async fn steps(desk: &Desk, id: &str) -> Result<(State, Option<Time>), Failure> {
+    for _ in 0..MAX_STEPS {
+        let order = desk.node.order(id).await?;
+        if let Step::Rest(look_at) = step(desk, id, &order).await? {
+            return Ok((order.state, look_at));
+        }
+    }
+    let order = desk.node.order(id).await?;
+    Ok((order.state, Some(desk.app.clock.time().plus(desk.settings().poll_s))))
+}
+
+async fn step(desk: &Desk, id: &str, order: &Order) -> Result<Step, Failure> {
+    let known = recorded(desk, id).await?;
+    let Some(received) = order.money(order.received(desk.settings().confirmations)) else {
+        let coin = &order.payment().amount_currency.code;
+        let detail = format!("it is paid in {coin:?}, which Berth cannot book; refund it on the node");
+        desk.call(&subject(desk, id)?, ODD, detail).await?;
+        return Ok(Step::Rest(None));
+    };
+    if known.parts.is_empty() && is_foreign(desk, order).await? {
+        if !received.is_zero() {
+            let detail = format!("{} was paid for {:?}; it is left to you", received, order.slug());
+            desk.call(&subject(desk, id)?, NOT_OURS, detail).await?;
+        }
+        return Ok(Step::Rest(None));
+    }
+    escrow::collect(desk, id, order, &known).await?;
+    match order.state {
+        State::AwaitingPayment => unpaid(desk, id, order, &known, received).await,
+        State::Pending => pending(desk, id, order, &known, received).await,
+        State::AwaitingFulfillment | State::PartiallyFulfilled => {
+            funded(desk, id, order, &known, received).await
+        }
+        State::Disputed | State::Decided => disputes::follow(desk, id, order, &known).await.map(Step::Rest),
+        State::ProcessingError => {
+            desk.call(&subject(desk, id)?, ODD, "the node could not process it; see the node").await?;
+            Ok(Step::Rest(None))
+        }
+        _ if !known.parts.is_empty() => {
+            record(desk, id, order, &known, received).await?;
+            disputes::conclude(desk, id, order, &known).await?;
+            Ok(Step::Rest(escrow::waits(desk, order, &known)))
+        }
+        _ => Ok(Step::Rest(None)),
+    }
+}
+
+fn subject(desk: &Desk, id: &str) -> Result<String, Failure> {
+    Ok(format!("order-{}", desk.key(id, 0)?))
+}
+
+/// Whether an order is somebody else's business: for a listing that is not Berth's, if those are left alone or it was
+/// placed before Berth came here.
+async fn is_foreign(desk: &Desk, order: &Order) -> Result<bool, Failure> {
+    if order.slug().starts_with(PREFIX) {
+        return Ok(false);
+    }
+    let since = desk.app.private.openbazaar_since(desk.app.clock.time()).await?;
+    let before = order.placed().is_none_or(|at| at < since);
+    Ok(before || desk.settings().other_listings == OtherListings::Leave)
+}
+
+/// Not paid in full: what was paid goes back when it was given time enough.
+async fn unpaid(
+    desk: &Desk,
+    id: &str,
+    order: &Order,
+    known: &Recorded,
+    received: Money,
+) -> Result<Step, Failure> {
+    let now = desk.app.clock.time();
+    let until = order.placed().unwrap_or(now).plus(desk.settings().unpaid_after_s);
+    if now < until && known.parts.is_empty() {
+        return Ok(Step::Rest(Some(until)));
+    }
+    if order.payment().method == Method::AddressRequest {
+        record(desk, id, order, known, received).await?;
+    } else if order.received(0) > 0 {
+        let detail = format!(
+            "{received} was paid, which is not enough, to an address of several keys: the node \
+            cannot give it back before the rest is paid"
+        );
+        desk.call(&subject(desk, id)?, ODD, detail).await?;
+    }
+    Ok(Step::Rest(None))
+}
+
+/// Paid while the node was away: taken when it can be honoured, else recorded to go back.
+async fn pending(
+    desk: &Desk,
+    id: &str,
+    order: &Order,
+    known: &Recorded,
+    received: Money,
+) -> Result<Step, Failure> {
+    let soon = Some(desk.app.clock.time().plus(desk.settings().poll_s));
+    if received.is_zero() {
+        return Ok(Step::Rest(soon));
+    }
+    let (asked, _) = asked(desk, order).await?;
+    let takes = known.parts.is_empty() && asked.is_likely(order.payment().method, received);
+    if takes || matches!(known.fate, Some(Fate::Accepted(_))) {
+        desk.node.confirm(id, false).await?;
+        return Ok(Step::Again);
+    }
+    record(desk, id, order, known, received).await?;
+    Ok(Step::Rest(soon))
+}
+
+/// Paid: recorded, and handed over when the ledger takes it.
+async fn funded(
+    desk: &Desk,
+    id: &str,
+    order: &Order,
+    known: &Recorded,
+    received: Money,
+) -> Result<Step, Failure> {
+    let soon = Some(desk.app.clock.time().plus(desk.settings().poll_s));
+    if received.minor() < order.payment().big_amount.0 {
+        return Ok(Step::Rest(soon));
+    }
+    if record(desk, id, order, known, received).await? {
+        return Ok(Step::Again);
+    }
+    match &known.fate {
+        Some(Fate::Accepted(accepted)) => {
+            let note = what_to_say(desk, known, accepted.contract, accepted.segment).await?;
+            desk.node.fulfil(id, &note).await?;
+            desk.end(&subject(desk, id)?, ODD).await?;
+            tracing::info!(order = id, contract = %accepted.contract, "an order was handed over");
+            Ok(Step::Again)
+        }
+        // Nobody may do it again on the node once it was paid back by hand.
+        Some(Fate::Rejected(rejected)) if order.payment().method != Method::Moderated => {
+            let row = desk.app.views.settlement(rejected.settlement).await?;
+            let paid_back = row.is_some_and(|row| row.status == SettlementStatus::Settled);
+            if paid_back {
+                desk.node
+                    .fulfil(id, &note::safe(&format!("refused: {}; paid back", rejected.reason)))
+                    .await?;
+                return Ok(Step::Again);
+            }
+            Ok(Step::Rest(soon))
+        }
+        _ => Ok(Step::Rest(soon)),
+    }
+}
+
+async fn asked(desk: &Desk, order: &Order) -> Result<(Wanted, domain::id::AccountId), Failure> {
+    let renter = people::renter(&desk.app, &order.contract.buyer_order.buyer_id.peer_id).await?;
+    Ok((wanted(desk, order, renter).await?, renter))
+}
+
+/// Records what was paid and is not recorded yet; whether anything was.
+async fn record(
+    desk: &Desk,
+    id: &str,
+    order: &Order,
+    known: &Recorded,
+    received: Money,
+) -> Result<bool, Failure> {
+    if received.minor() <= known.total() {
+        return Ok(false);
+    }
+    let (asked, renter) = asked(desk, order).await?;
+    let parts = asked.parts(order, id, known, received);
+    let any = !parts.is_empty();
+    for (part, item, paid) in parts {
+        let key = desk.key(id, part)?;
+        let outcome = orders::receive(&desk.app, key.clone(), item, renter, paid, &desk.by()).await?;
+        let fate = match &outcome.fate {
+            Some(Fate::Accepted(_)) => "accepted".to_owned(),
+            Some(Fate::Rejected(e)) => format!("rejected: {}", e.reason),
+            None => "not decided yet".to_owned(),
+        };
+        tracing::info!(order = %key, %paid, fate, "a payment was recorded");
+    }
+    Ok(any)
+}
+
+async fn what_to_say(
+    desk: &Desk,
+    known: &Recorded,
+    contract: ContractId,
+    segment: Interval,
+) -> Result<String, Failure> {
+    let is_extension = matches!(
+        known.parts.first().map(|part| &part.item),
+        Some(domain::order::OrderItem::Extension { .. })
+    );
+    if is_extension {
+        return Ok(note::extension(contract, segment));
+    }
+    let Some(login) = contracts::credentials(&desk.app, contract).await? else {
+        return Ok(note::over(contract));
+    };
+    let state = desk.app.executor.load::<Contract>(&contract).await?.state;
+    let (until, renter) = match state.rental() {
+        Some(rental) => (rental.until(), rental.started.renter),
+        None => return Ok(note::over(contract)),
+    };
+    let roles = vec![domain::account::Role::Renter];
+    let label = format!("OpenBazaar rental {contract}");
+    let token = accounts::issue_token(&desk.app, renter, &label, roles, None).await?;
+    Ok(note::rental(&login, contract, until, &token.token))
+}

@@ -1,0 +1,398 @@
+//! Payments out of the node: every refund and payout that is due here.
+//!
+//! # Shape
+//! [`Payments::settle`] attends to each settlement that is due, failed or started, one after the other. One that is due is
+//! planned ([`plan`]), started in the ledger, and made ([`make`]); one that was started, now or before a crash, is only
+//! looked for ([`found`]).
+//!
+//! # Correctness
+//! The node knows no idempotency, so the ledger is the lock: `SettlementStarted` is written at the revision that was read
+//! before anything is asked of the node, and by one server only. From then on that attempt is never made again. It ends
+//! settled when the node proves it (a transaction with the settlement's id as its memo, or the order's own refund);
+//! failed when the node said no before anything could move, and its wallet agrees; and else, when the time is over in which
+//! a call can still have its effect, quarantined for an operator. One payment is under way at a time. What leaves an
+//! escrow can leave it once, whatever is asked: only that may be asked again.
+
+use std::collections::HashMap;
+
+use domain::{
+    event::Revision,
+    id::SettlementId,
+    settlement::{Movement, Settlement, SettlementCommand, SettlementDue, SettlementKind, Status},
+    time::{Seconds, Time},
+};
+use projections::views::{
+    MAX_LIMIT, Page,
+    settlements::{SettlementFilter, SettlementRow, SettlementStatus},
+};
+
+use super::{
+    client::Trouble,
+    desk::{Desk, Failure, node_id},
+    disputes::is_dispute,
+    found,
+    lease::Lease,
+    make, plan,
+    plan::{Back, Plan},
+    sources,
+    wanted::{Recorded, recorded},
+};
+use crate::{
+    error::Problem,
+    execute::{ExecuteError, Loaded},
+};
+
+/// How settlements that leave by the node are started; recovery goes by it.
+pub(super) const SPEND: &str = "openbazaar spend";
+pub(super) const REFUND: &str = "openbazaar refund";
+pub(super) const REJECT: &str = "openbazaar reject";
+pub(super) const DISPUTE: &str = "openbazaar dispute";
+const FOUND: &str = "openbazaar found";
+
+/// What operators are told of a settlement that does not get on.
+const WAITS: &str = "payment waits";
+/// The longest wait before a settlement is attended to again, in seconds.
+const MAX_WAIT_S: Seconds = 3_600;
+/// The longest text of a reason, in bytes.
+const MAX_REASON: usize = 400;
+
+/// What came of attending to a settlement.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// It came to something.
+    Done,
+    /// Later; why.
+    Wait(String),
+}
+
+/// A settlement being attended to.
+#[derive(Debug)]
+pub(super) struct Case {
+    pub id: SettlementId,
+    pub due: SettlementDue,
+    pub revision: Option<Revision>,
+    pub attempt: u32,
+    /// Why the last try failed.
+    pub failed: Option<String>,
+    /// When the try under way began, or when it became due.
+    pub since: Time,
+}
+
+impl Case {
+    /// The node's id of its order.
+    pub fn order(&self) -> &str {
+        node_id(&self.due.order)
+    }
+}
+
+/// Settlements that wait, and until when.
+#[derive(Debug, Default)]
+pub(super) struct Payments {
+    waiting: HashMap<SettlementId, Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    order: String,
+    until: Time,
+    tries: u32,
+    why: String,
+}
+
+impl Payments {
+    /// Settlements that wait for something.
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Something happened to an order: what waits because of it does not wait any longer.
+    pub fn wake(&mut self, order: &str) {
+        for waiting in self.waiting.values_mut().filter(|waiting| waiting.order == order) {
+            (waiting.until, waiting.tries) = (Time::MIN, 0);
+        }
+    }
+
+    /// Attends to everything that is to be paid here.
+    pub async fn settle(&mut self, desk: &Desk, lease: &mut Lease) -> Result<(), Failure> {
+        for status in [SettlementStatus::Started, SettlementStatus::Due, SettlementStatus::Failed] {
+            let marketplace = Some(desk.settings().marketplace.clone());
+            let wanted =
+                SettlementFilter { status: Some(status), marketplace, ..SettlementFilter::default() };
+            let mut page = Page::oldest(MAX_LIMIT);
+            loop {
+                let rows = desk.app.views.settlements(wanted.clone(), page).await?;
+                let Some(last) = rows.last() else { break };
+                page.after = Some(last.position);
+                for row in rows {
+                    if desk.app.stop.is_cancelled()
+                        || !lease.keep(&desk.app).await.map_err(|e| Problem::internal(&e))?
+                    {
+                        return Ok(());
+                    }
+                    self.attend(desk, row).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn attend(&mut self, desk: &Desk, row: SettlementRow) -> Result<(), Failure> {
+        let (now, id) = (desk.app.clock.time(), row.settlement);
+        if self.waiting.get(&id).is_some_and(|waiting| waiting.until > now) {
+            return Ok(());
+        }
+        let order = node_id(&row.order_key).to_owned();
+        let next = match attend(desk, &row).await {
+            Ok(next) => next,
+            Err(failure) if failure.stops_all() => return Err(failure),
+            Err(failure) => Next::Wait(failure.to_string()),
+        };
+        let subject = format!("settlement-{id}");
+        match next {
+            Next::Done => {
+                if self.waiting.remove(&id).is_some() {
+                    desk.end(&subject, WAITS).await?;
+                }
+            }
+            Next::Wait(why) => {
+                let waiting = self.waiting.entry(id).or_insert_with(|| Waiting {
+                    order,
+                    until: now,
+                    tries: 0,
+                    why: String::new(),
+                });
+                let wait = desk.settings().poll_s.saturating_mul(1 << waiting.tries.min(16)).min(MAX_WAIT_S);
+                (waiting.until, waiting.tries) = (now.plus(wait), waiting.tries.saturating_add(1));
+                if waiting.why != why {
+                    waiting.why.clone_from(&why);
+                    desk.call(&subject, WAITS, why).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn attend(desk: &Desk, row: &SettlementRow) -> Result<Next, Failure> {
+    let Loaded { state, revision } = desk.app.executor.load::<Settlement>(&row.settlement).await?;
+    let Some(due) = state.due().cloned() else { return Ok(Next::Done) };
+    let mut case = Case {
+        id: row.settlement,
+        due,
+        revision,
+        attempt: state.attempt(),
+        failed: None,
+        since: row.started_at.unwrap_or(row.due_at),
+    };
+    match state.status() {
+        Status::Due => begin(desk, case).await,
+        Status::Failed(reason) => {
+            if let Some(why) = not_again(desk, row, reason) {
+                return Ok(Next::Wait(why));
+            }
+            case.failed = Some(reason.clone());
+            begin(desk, case).await
+        }
+        Status::Started(method) => found::recover(desk, &case, method, None).await,
+        _ => Ok(Next::Done),
+    }
+}
+
+/// Why a payment that failed is not tried again now.
+fn not_again(desk: &Desk, row: &SettlementRow, reason: &str) -> Option<String> {
+    if reason.contains("ERROR_DUST_AMOUNT") {
+        return Some(format!("{reason}: it is too small to be sent; settle it by hand"));
+    }
+    let wait = desk.settings().poll_s.saturating_mul(1 << row.attempt.min(16)).min(MAX_WAIT_S);
+    let again = row.ended_at.unwrap_or(row.due_at).plus(wait);
+    (again > desk.app.clock.time()).then(|| reason.to_owned())
+}
+
+/// Plans a payment, and makes it.
+async fn begin(desk: &Desk, case: Case) -> Result<Next, Failure> {
+    match case.due.kind {
+        SettlementKind::Payout => {
+            if let Some(why) = sources::not_collected(desk, &case).await? {
+                return Ok(Next::Wait(why));
+            }
+            let person = desk.app.private.person(case.due.to).await?;
+            match person.and_then(|person| person.payout_address) {
+                Some(address) => make::spend(desk, case, &address).await,
+                None => Ok(Next::Wait(format!("the account {} has no payout_address; set it", case.due.to))),
+            }
+        }
+        SettlementKind::Refund => back(desk, case).await,
+        SettlementKind::Moderation => {
+            let order = desk.node.order(case.order()).await?;
+            match (order.out(), order.split()) {
+                (Some(out), Some(split)) if split.moderator_output.big_amount.0 > 0 => {
+                    settle_found(desk, &case, &out.txid, split.moderator_output.big_amount.0).await
+                }
+                _ => Ok(Next::Wait("the moderator's part has not left the escrow yet".into())),
+            }
+        }
+    }
+}
+
+async fn back(desk: &Desk, case: Case) -> Result<Next, Failure> {
+    let order = desk.node.order(case.order()).await?;
+    let known = recorded(desk, case.order()).await?;
+    let whole = known.parts.len() == 1 && order.received(0) == case.due.amount.minor();
+    let by_split = match order.out() {
+        Some(out) => !is_used(desk, &case, &out.txid).await?,
+        None => true,
+    };
+    let plan = plan::refund(Back { order: &order, whole, by_split });
+    tracing::debug!(settlement = %case.id, ?plan, "a refund is planned");
+    let bad_address = case.failed.as_deref().is_some_and(make::is_bad_address);
+    let own = Some(order.contract.buyer_order.refund_address.trim());
+    let own = own.filter(|address| make::is_plausible(address) && !bad_address);
+    match plan {
+        Plan::Refund | Plan::Spend if own.is_none() => {
+            let person = desk.app.private.person(case.due.to).await?;
+            match person.and_then(|person| person.refund_address) {
+                Some(address) => make::spend(desk, case, &address).await,
+                None => Ok(Next::Wait(format!(
+                    "the order's refund address is missing or invalid; set refund_address of the account {}",
+                    case.due.to
+                ))),
+            }
+        }
+        Plan::Refund => make::refund(desk, case).await,
+        Plan::Reject => make::reject(desk, case).await,
+        Plan::Spend => make::spend(desk, case, own.unwrap_or_default()).await,
+        Plan::Dispute if case.failed.as_deref().is_some_and(|why| why.contains("too old")) => {
+            desk.node.release_escrow(case.order()).await?;
+            Ok(Next::Wait("the escrow is being released, because it is too old for a moderator".into()))
+        }
+        Plan::Dispute => make::dispute(desk, case).await,
+        Plan::Found { txid, moved } => settle_found(desk, &case, &txid, moved).await,
+        Plan::Wait(why) => Ok(Next::Wait(why.into())),
+    }
+}
+
+/// Whether another refund of the order was already settled with a transaction.
+async fn is_used(desk: &Desk, case: &Case, txid: &str) -> Result<bool, Failure> {
+    let Some(contract) = case.due.contract else { return Ok(false) };
+    let wanted = SettlementFilter { contract: Some(contract), ..SettlementFilter::default() };
+    let mut page = Page::oldest(MAX_LIMIT);
+    loop {
+        let rows = desk.app.views.settlements(wanted.clone(), page).await?;
+        let Some(last) = rows.last() else { return Ok(false) };
+        page.after = Some(last.position);
+        let used = |row: &SettlementRow| {
+            row.settlement != case.id
+                && row.kind == SettlementKind::Refund
+                && row.order_key == case.due.order
+                && row.reference.as_deref() == Some(txid)
+        };
+        if rows.iter().any(used) {
+            return Ok(true);
+        }
+    }
+}
+
+/// Whether one of an order's settlements is being paid by a dispute that was opened for it.
+pub(super) async fn disputes(desk: &Desk, known: &Recorded) -> Result<bool, Failure> {
+    let Some(part) = known.parts.first() else { return Ok(false) };
+    let mut ids = vec![SettlementId::rejected_order(&part.order)];
+    if let Some(domain::order::Fate::Accepted(accepted)) = &known.fate {
+        let (contract, status) = (Some(accepted.contract), Some(SettlementStatus::Started));
+        let wanted = SettlementFilter { contract, status, ..SettlementFilter::default() };
+        let rows = desk.app.views.settlements(wanted, Page::oldest(MAX_LIMIT)).await?;
+        ids.extend(rows.iter().filter(|row| row.order_key == part.order).map(|row| row.settlement));
+    }
+    for id in ids {
+        if is_dispute(&desk.app.executor.load::<Settlement>(&id).await?.state) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Starts a try; `None` when somebody else was faster.
+pub(super) async fn start(desk: &Desk, case: &Case, method: &str) -> Result<Option<Case>, Failure> {
+    let command = SettlementCommand::Start { method: method.into() };
+    let since = desk.app.clock.time();
+    match desk.app.executor.execute_at::<Settlement>(&case.id, command, &desk.by(), case.revision).await {
+        Ok(done) => {
+            desk.app.catch_up(done.position).await;
+            let (revision, attempt) = (done.revision, done.state.attempt());
+            let (id, due, failed) = (case.id, case.due.clone(), case.failed.clone());
+            Ok(Some(Case { id, due, revision, attempt, failed, since }))
+        }
+        Err(ExecuteError::Stale { .. } | ExecuteError::Refused(_)) => Ok(None),
+        Err(other) => Err(Problem::from(other).into()),
+    }
+}
+
+async fn report(desk: &Desk, case: &Case, command: SettlementCommand) -> Result<Next, Failure> {
+    let done = desk.app.executor.execute::<Settlement>(&case.id, command, &desk.by()).await;
+    let done = done.map_err(Problem::from)?;
+    desk.app.catch_up(done.position).await;
+    Ok(Next::Done)
+}
+
+/// It moved.
+pub(super) async fn settle(
+    desk: &Desk,
+    case: &Case,
+    txid: &str,
+    moved: i128,
+    fee: i128,
+) -> Result<Next, Failure> {
+    let asset = case.due.amount.asset();
+    let money = |minor| domain::money::Money::from_minor(minor, asset).map_err(|e| Problem::internal(&e));
+    let network_fee = if fee > 0 { Some(money(fee)?) } else { None };
+    let movement = Movement { reference: txid.to_owned(), moved: money(moved)?, network_fee };
+    tracing::info!(settlement = %case.id, txid, moved = %movement.moved, "a payment arrived on its way");
+    report(desk, case, SettlementCommand::Settle { attempt: case.attempt, movement }).await
+}
+
+/// It left without us: started and settled in one go.
+async fn settle_found(desk: &Desk, case: &Case, txid: &str, moved: i128) -> Result<Next, Failure> {
+    match start(desk, case, FOUND).await? {
+        Some(case) => settle(desk, &case, txid, moved, 0).await,
+        None => Ok(Next::Done),
+    }
+}
+
+fn cut(mut reason: String) -> String {
+    while reason.len() > MAX_REASON {
+        reason.pop();
+    }
+    reason
+}
+
+/// It certainly did not move.
+pub(super) async fn fail(desk: &Desk, case: &Case, reason: String) -> Result<Next, Failure> {
+    tracing::warn!(settlement = %case.id, reason, "a payment failed");
+    let why = reason.clone();
+    report(desk, case, SettlementCommand::Fail { attempt: case.attempt, reason: cut(reason) }).await?;
+    Ok(Next::Wait(why))
+}
+
+/// Nobody knows: an operator must find out.
+pub(super) async fn quarantine(desk: &Desk, case: &Case, reason: String) -> Result<Next, Failure> {
+    tracing::error!(settlement = %case.id, reason, "nobody knows whether a payment moved");
+    report(desk, case, SettlementCommand::Quarantine { attempt: case.attempt, reason: cut(reason) }).await
+}
+
+/// Whether the time in which a call can still have its effect is over.
+pub(super) fn is_over(desk: &Desk, case: &Case) -> bool {
+    case.since.plus(desk.settings().unknown_after_s) <= desk.app.clock.time()
+}
+
+/// Not proved yet: quarantined when it never will be.
+pub(super) async fn unproved(
+    desk: &Desk,
+    case: &Case,
+    what: &str,
+    trouble: Option<&Trouble>,
+) -> Result<Next, Failure> {
+    let said = trouble.map(|trouble| format!(" ({trouble})")).unwrap_or_default();
+    if is_over(desk, case) {
+        return quarantine(desk, case, format!("{what}{said}")).await;
+    }
+    Ok(Next::Wait(format!("{what}{said}")))
+}

@@ -1,0 +1,90 @@
+//! Where a payout's money comes from: it is paid only once all of it is in the wallet for good.
+
+use domain::{
+    aggregate::Aggregate,
+    contract::Contract,
+    event::Events,
+    id::{ContractId, OrderKey, SettlementId},
+    purse::{Purse, PurseEvent, PurseId},
+};
+use projections::log::MAX_PAGE;
+
+use super::{
+    desk::{Desk, Failure, node_id},
+    orders as looks,
+    payments::Case,
+    plan::is_collected,
+    wanted::recorded,
+    wire::{Method, State},
+};
+use crate::error::Problem;
+
+/// Why a payout must wait, if it must; an escrow whose time is up is released.
+pub(super) async fn not_collected(desk: &Desk, case: &Case) -> Result<Option<String>, Failure> {
+    for key in orders(desk, case).await? {
+        let id = node_id(&key);
+        let order = desk.node.order(id).await?;
+        if let Err(why) = is_collected(&order) {
+            if order.payment().method == Method::Moderated && order.state == State::Fulfilled {
+                // Refused while the time is not up; then only waiting is left.
+                match desk.node.release_escrow(id).await {
+                    Ok(()) => {}
+                    Err(trouble) if trouble.is_down() => return Err(trouble.into()),
+                    Err(trouble) => return Ok(Some(format!("order {id}: {why} ({trouble})"))),
+                }
+            }
+            return Ok(Some(format!("order {id}: {why}")));
+        }
+        let (there, known) = (order.received(0), recorded(desk, id).await?.total());
+        if there < known {
+            return Ok(Some(format!("order {id}: what was paid is not on the chain any more; see the node")));
+        }
+        // Nothing tells of a payment that comes after the order was handed over.
+        if there > known {
+            looks::look(desk, id).await?;
+        }
+    }
+    Ok(None)
+}
+
+/// The orders that paid for what is paid out.
+async fn orders(desk: &Desk, case: &Case) -> Result<Vec<OrderKey>, Failure> {
+    let contracts = match case.due.contract {
+        Some(contract) => vec![contract],
+        None => released(desk, case).await?,
+    };
+    let mut all = Vec::new();
+    for contract in contracts {
+        let state = desk.app.executor.load::<Contract>(&contract).await?.state;
+        let segments = state.rental().map(|rental| rental.segments.as_slice()).unwrap_or_default();
+        let closed = (0..segments.len()).find(|i| SettlementId::segment_payout(contract, *i) == case.id);
+        match closed {
+            Some(i) => all.push(segments[i].order.clone()),
+            None => all.extend(segments.iter().map(|segment| segment.order.clone())),
+        }
+    }
+    Ok(all)
+}
+
+/// The contracts whose payouts a purse released together.
+async fn released(desk: &Desk, case: &Case) -> Result<Vec<ContractId>, Failure> {
+    let (owner, marketplace) = (case.due.to, case.due.order.marketplace.clone());
+    let stream = Purse::stream(&PurseId { owner, marketplace, asset: case.due.amount.asset() });
+    let (mut from, mut held, mut found) = (0, std::collections::HashMap::new(), Vec::new());
+    loop {
+        let page = desk.app.executor.log().read_stream(&stream, from, MAX_PAGE).await?;
+        let Some(last) = page.last() else { return Ok(found) };
+        from = last.revision + 1;
+        for recorded in &page {
+            let event = &recorded.event;
+            let decoded = PurseEvent::decode(&event.kind, event.schema, &event.payload).transpose();
+            match decoded.map_err(|e| Problem::internal(&e))? {
+                Some(PurseEvent::PayoutHeld(e)) => drop(held.insert(e.payout, e.contract)),
+                Some(PurseEvent::PayoutsReleased(e)) if e.settlement == case.id => {
+                    found.extend(e.payouts.iter().filter_map(|payout| held.get(payout).copied()));
+                }
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! What the node says, as far as it matters here.
+//!
+//! Amounts are decimal texts of a coin's smallest unit; the numbers beside them are left from older versions and mean
+//! nothing. What is null is left out by the node, so everything may be missing.
+
+use std::borrow::Cow;
+
+use domain::{
+    money::{Asset, Money},
+    time::Time,
+};
+use serde::{Deserialize, Deserializer};
+
+/// An amount in a coin's smallest unit; 0 when there is none or it is odd.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Units(pub i128);
+
+impl<'de> Deserialize<'de> for Units {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        Ok(Self(text.parse().unwrap_or(0)))
+    }
+}
+
+/// How an order is paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Method {
+    /// Into the shop's wallet.
+    #[default]
+    AddressRequest,
+    /// To an address that buyer or shop can empty, until the shop confirms.
+    Direct,
+    /// To an address that two of buyer, shop and moderator empty.
+    Moderated,
+}
+
+/// Declares the states with their numbers and names.
+macro_rules! states {
+    ($($name:ident = $number:literal $text:literal $open:literal,)*) => {
+        /// Where an order stands.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum State { $($name,)* }
+
+        impl State {
+            /// Every state, its number in queries, and whether it can still change.
+            pub const ALL: &'static [(Self, u8, bool)] = &[$((Self::$name, $number, $open),)*];
+
+            /// As the node names it.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// The state of this name.
+            #[must_use]
+            pub fn of(name: &str) -> Option<Self> {
+                match name { $($text => Some(Self::$name),)* _ => None }
+            }
+        }
+    };
+}
+
+states! {
+    Pending = 0 "PENDING" true,
+    AwaitingPayment = 1 "AWAITING_PAYMENT" true,
+    AwaitingPickup = 2 "AWAITING_PICKUP" true,
+    AwaitingFulfillment = 3 "AWAITING_FULFILLMENT" true,
+    PartiallyFulfilled = 4 "PARTIALLY_FULFILLED" true,
+    Fulfilled = 5 "FULFILLED" true,
+    Completed = 6 "COMPLETED" false,
+    Canceled = 7 "CANCELED" false,
+    Declined = 8 "DECLINED" false,
+    Refunded = 9 "REFUNDED" false,
+    Disputed = 10 "DISPUTED" true,
+    Decided = 11 "DECIDED" true,
+    Resolved = 12 "RESOLVED" false,
+    PaymentFinalized = 13 "PAYMENT_FINALIZED" false,
+    ProcessingError = 14 "PROCESSING_ERROR" false,
+}
+
+impl State {
+    /// Whether it can still change by itself.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        Self::ALL.iter().any(|(state, _, open)| *state == self && *open)
+    }
+
+    /// The numbers of the states that can still change, as queries take them.
+    #[must_use]
+    pub fn open_numbers() -> String {
+        let open = Self::ALL.iter().filter(|(_, _, open)| *open).map(|(_, number, _)| number.to_string());
+        open.collect::<Vec<_>>().join(",")
+    }
+}
+
+impl<'de> Deserialize<'de> for State {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = Cow::<'de, str>::deserialize(deserializer)?;
+        Self::of(&name).ok_or_else(|| serde::de::Error::custom(format!("the unknown state {name:?}")))
+    }
+}
+
+/// An order in a list.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sale {
+    /// Which.
+    pub order_id: String,
+    /// Where it stands.
+    pub state: State,
+}
+
+/// A coin.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Currency {
+    /// Its code.
+    pub code: String,
+    /// Decimals of its smallest unit.
+    pub divisibility: u32,
+}
+
+/// A movement at an order's address.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Record {
+    /// The transaction.
+    pub txid: String,
+    /// In; out when negative.
+    pub big_value: Units,
+    /// Blocks on top of it.
+    pub confirmations: u32,
+}
+
+/// An order.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Order {
+    pub contract: Contract,
+    pub state: State,
+    #[serde(default)]
+    pub payment_address_transactions: Vec<Record>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Contract {
+    pub vendor_listings: Vec<VendorListing>,
+    pub buyer_order: BuyerOrder,
+    pub refund: Refund,
+    pub dispute_resolution: Option<DisputeResolution>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct VendorListing {
+    pub slug: String,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BuyerOrder {
+    pub refund_address: String,
+    #[serde(rename = "buyerID")]
+    pub buyer_id: Peer,
+    pub timestamp: String,
+    pub items: Vec<Item>,
+    pub payment: Payment,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Peer {
+    #[serde(rename = "peerID")]
+    pub peer_id: String,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Item {
+    pub big_quantity: Units,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Payment {
+    pub method: Method,
+    pub moderator: String,
+    pub big_amount: Units,
+    pub amount_currency: Currency,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Refund {
+    pub refund_transaction: Record,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DisputeResolution {
+    pub payout: Payout,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Payout {
+    pub buyer_output: Output,
+    pub vendor_output: Output,
+    pub moderator_output: Output,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Output {
+    pub big_amount: Units,
+}
+
+/// A listing in a list.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Listed {
+    pub slug: String,
+}
+
+/// Notifications.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Notifications {
+    pub notifications: Vec<Notified>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Notified {
+    pub notification: Notification,
+}
+
+/// Something that happened; only a hint.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Notification {
+    pub notification_id: String,
+    pub order_id: String,
+    pub purchase_order_id: String,
+}
+
+/// What a payment out of the wallet took.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Spent {
+    /// The transaction.
+    pub txid: String,
+}
+
+/// A wallet's transactions.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Transactions {
+    pub transactions: Vec<Transaction>,
+}
+
+/// A wallet's transaction.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Transaction {
+    /// Which.
+    pub txid: String,
+    /// In; out, with the miner's fee, when negative.
+    pub value: Units,
+    /// What was written to it.
+    pub memo: String,
+    /// Where it went, of what was spent.
+    pub address: String,
+    /// When it was seen, RFC 3339.
+    pub timestamp: String,
+    /// `DEAD` when it never happens.
+    pub status: String,
+}
+
+/// The asset of a coin; testnet coins stand for their mainnet's, with a `T` before its code.
+#[must_use]
+pub fn asset_of(coin: &str) -> Option<Asset> {
+    let known = coin.parse::<Asset>().ok();
+    known.or_else(|| coin.strip_prefix('T').and_then(|code| code.parse().ok()))
+}
+
+/// A time as the node writes it, with fractions or without, to the second.
+#[must_use]
+pub fn time_of(text: &str) -> Option<Time> {
+    let at = chrono::DateTime::parse_from_rfc3339(text).ok()?;
+    Some(Time::from_unix(at.timestamp()))
+}
+
+impl Order {
+    /// When it was placed, as the buyer says.
+    #[must_use]
+    pub fn placed(&self) -> Option<Time> {
+        time_of(&self.contract.buyer_order.timestamp)
+    }
+
+    /// The asset it is paid in.
+    #[must_use]
+    pub fn asset(&self) -> Option<Asset> {
+        let Currency { code, divisibility } = &self.payment().amount_currency;
+        asset_of(code).filter(|asset| asset.scale() == *divisibility)
+    }
+
+    /// How it is paid.
+    #[must_use]
+    pub const fn payment(&self) -> &Payment {
+        &self.contract.buyer_order.payment
+    }
+
+    /// The listing that was bought.
+    #[must_use]
+    pub fn slug(&self) -> &str {
+        self.contract.vendor_listings.first().map_or("", |listing| &listing.slug)
+    }
+
+    /// How many were bought, at least 1.
+    #[must_use]
+    pub fn quantity(&self) -> i64 {
+        let items = &self.contract.buyer_order.items;
+        items.first().and_then(|item| item.big_quantity.0.try_into().ok()).unwrap_or(1).max(1)
+    }
+
+    /// All that was paid in with so many confirmations.
+    #[must_use]
+    pub fn received(&self, confirmations: u32) -> i128 {
+        let records = self.payment_address_transactions.iter();
+        let counted =
+            records.filter(|record| record.big_value.0 > 0 && record.confirmations >= confirmations);
+        counted.map(|record| record.big_value.0).sum()
+    }
+
+    /// What emptied its address, once something did.
+    #[must_use]
+    pub fn out(&self) -> Option<&Record> {
+        self.payment_address_transactions.iter().find(|record| record.big_value.0 < 0)
+    }
+
+    /// An amount of its coin.
+    #[must_use]
+    pub fn money(&self, units: i128) -> Option<Money> {
+        Money::from_minor(units, self.asset()?).ok()
+    }
+
+    /// How a moderator divided it, once that was decided.
+    #[must_use]
+    pub fn split(&self) -> Option<&Payout> {
+        self.contract.dispute_resolution.as_ref().map(|resolution| &resolution.payout)
+    }
+}

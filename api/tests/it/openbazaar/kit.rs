@@ -1,0 +1,216 @@
+//! A server that sells on an OpenBazaar node; both stand on one clock.
+
+use std::collections::BTreeMap;
+
+use api::{clock::Clock, config::Config, openbazaar::Connector};
+use domain::time::Seconds;
+use fixtures::openbazaar::{self, Buyer, Method, Node, OrderView, Purchase};
+use serde_json::{Value, json};
+
+use crate::{
+    app::{START, TestApp},
+    money_town::minor,
+    world::{Device, Who},
+};
+
+pub const USER: &str = "vendor";
+pub const PASSWORD: &str = "a password";
+/// Where the owner is paid.
+pub const OWNER: &str = "n1WkwTtAqdKiTVsaeF7Dytg2mNGBHzN9xh";
+/// What an hour costs, in satoshi.
+pub const HOUR: i128 = 1_000_000;
+
+pub struct Bazaar {
+    pub test: TestApp,
+    pub node: Node,
+    pub connector: Connector,
+    pub owner: Who,
+    /// What was put into the wallet from outside.
+    funded: i128,
+}
+
+/// An amount of bitcoin.
+pub fn btc(satoshi: i128) -> Value {
+    json!({"amount": format!("{}.{:08}", satoshi / 100_000_000, satoshi % 100_000_000), "asset": "BTC"})
+}
+
+impl Bazaar {
+    pub async fn new() -> Self {
+        Self::with(|_, _| {}).await
+    }
+
+    /// A node with a wallet that holds something to pay miners with.
+    pub async fn with(change: impl FnOnce(&mut Config, &Node)) -> Self {
+        Self::with_node(|_| {}, change).await
+    }
+
+    pub async fn with_node(
+        node: impl FnOnce(&mut openbazaar::Config),
+        change: impl FnOnce(&mut Config, &Node),
+    ) -> Self {
+        let clock = Clock::manual(START.parse().unwrap());
+        let told = clock.clone();
+        let mut settings = openbazaar::Config::new(USER, PASSWORD, std::sync::Arc::new(move || told.now()));
+        node(&mut settings);
+        let node = Node::start(settings).await.unwrap();
+        let mut config = Config::default();
+        config.devices.lost_after_s = 100_000_000;
+        config.openbazaar.url = node.url();
+        config.openbazaar.username = USER.into();
+        config.openbazaar.password = api::config::Secret(PASSWORD.into());
+        config.openbazaar.timeout_s = 2;
+        change(&mut config, &node);
+        let test = TestApp::with_clock(config, clock).await;
+        let owner = test.account(&["owner"], None).await;
+        let pay = json!({"payout_address": OWNER});
+        test.patch(&format!("/v1/accounts/{}", owner.id), &test.operator, &pay).await.ok();
+        let connector = Connector::new(&test.app).unwrap().unwrap();
+        let mut bazaar = Self { test, node, connector, owner, funded: 0 };
+        bazaar.fund(50_000_000);
+        bazaar.node.mine(1);
+        bazaar.work().await;
+        bazaar
+    }
+
+    pub fn fund(&mut self, satoshi: i128) {
+        self.node.fund("TBTC", satoshi);
+        self.funded += satoshi;
+    }
+
+    /// A device that costs [`HOUR`] an hour.
+    pub async fn device(&mut self) -> Device {
+        self.device_by(json!([{"per": "hour", "price": btc(HOUR)}])).await
+    }
+
+    pub async fn device_by(&mut self, rates: Value) -> Device {
+        let device = self.test.enrol(&self.owner).await;
+        self.test.register(&device).await.ok();
+        let offer = json!({
+            "title": "A small computer", "place": "Hamburg", "min_term_s": 60, "max_term_s": 31_536_000,
+            "rates": rates,
+        });
+        self.offer(&device, &offer).await;
+        device
+    }
+
+    pub async fn offer(&mut self, device: &Device, offer: &Value) {
+        self.test.put(&format!("/v1/devices/{}/offer", device.id), &self.owner.token, offer).await.ok();
+        self.work().await;
+    }
+
+    /// Cycles until nothing happens any more, on the node or in the ledger.
+    pub async fn work(&mut self) {
+        for _ in 0..40 {
+            self.test.settle().await;
+            let before = self.test.app.executor.log().head().await.unwrap();
+            let more = self.connector.cycle().await.unwrap();
+            self.test.settle().await;
+            if !more && self.test.app.executor.log().head().await.unwrap() == before {
+                return;
+            }
+        }
+        panic!("the connector never comes to rest");
+    }
+
+    /// Lets time pass, and what is due happen.
+    pub async fn pass(&mut self, seconds: Seconds) {
+        self.test.advance(seconds);
+        self.test.run_due().await;
+        self.work().await;
+    }
+
+    pub fn slug(device: &Device, term_s: Seconds) -> String {
+        format!("berth-{}-{term_s}", device.id.replace('-', ""))
+    }
+
+    /// Buys hours of a device; answers with the order's id.
+    pub fn buy(&self, buyer: Buyer, device: &Device, hours: u32, method: Method) -> String {
+        let wanted = Purchase { quantity: hours, ..Purchase::of(&Self::slug(device, 3_600), method) };
+        self.node.buy(buyer, wanted).unwrap()
+    }
+
+    pub fn seen(&self, order: &str) -> OrderView {
+        self.node.order(order).unwrap()
+    }
+
+    pub async fn items(&self, path: &str) -> Vec<Value> {
+        let list = self.test.get(path, &self.test.operator).await.ok();
+        list["items"].as_array().unwrap().clone()
+    }
+
+    pub async fn order(&self, id: &str) -> Value {
+        let path = format!("/v1/orders/{id}?marketplace=openbazaar");
+        self.test.get(&path, &self.test.operator).await.ok()
+    }
+
+    /// The pairs of a fulfilled order's note.
+    pub fn note(&self, order: &str) -> BTreeMap<String, String> {
+        let note = self.seen(order).note.unwrap_or_else(|| panic!("{order} is not handed over"));
+        let pairs = note.split("; ").filter_map(|pair| pair.split_once(": "));
+        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    /// What the renter of an order can do with the token in the note.
+    pub async fn terminate(&mut self, order: &str) {
+        let note = self.note(order);
+        let path = format!("/v1/contracts/{}/termination", note["contract"]);
+        self.test.post(&path, &note["token"], &json!({})).await.ok();
+        self.work().await;
+    }
+
+    /// What settlements of a kind have come to: (status, due, moved).
+    pub async fn settlements(&self, kind: &str) -> Vec<(String, i128, i128)> {
+        let mut all = self.items(&format!("/v1/settlements?kind={kind}&limit=200")).await;
+        all.reverse();
+        let moved = |item: &Value| item["moved"].as_object().map_or(0, |moved| minor(&moved["amount"]));
+        let shape = |item: &Value| {
+            (item["status"].as_str().unwrap().to_owned(), minor(&item["amount"]["amount"]), moved(item))
+        };
+        all.iter().map(shape).collect()
+    }
+
+    pub async fn attention(&self) -> Vec<(String, String, String)> {
+        let word = |item: &Value, name: &str| item[name].as_str().unwrap().to_owned();
+        let all = self.items("/v1/attention").await;
+        all.iter().map(|item| (word(item, "subject"), word(item, "what"), word(item, "detail"))).collect()
+    }
+
+    /// The names of the listings that are up.
+    pub async fn listings(&self) -> Vec<String> {
+        let request = reqwest::Client::new().get(format!("{}/ob/listings", self.node.url()));
+        let answer = request.basic_auth(USER, Some(PASSWORD)).send().await.unwrap();
+        let list: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+        let mut slugs: Vec<_> =
+            list.as_array().unwrap().iter().map(|row| row["slug"].as_str().unwrap().to_owned()).collect();
+        slugs.sort();
+        slugs
+    }
+
+    /// The wallet and the journal agree to the last unit: what is in the wallet, and in the escrow of orders that are in
+    /// the ledger, is what the journal says.
+    pub async fn books_agree(&self) {
+        self.test.settle().await;
+        self.test.audit().await;
+        let held: BTreeMap<_, _> = self
+            .items("/v1/balances?limit=200")
+            .await
+            .into_iter()
+            .map(|row| (row["account"].as_str().unwrap().to_owned(), minor(&row["amount"])))
+            .collect();
+        let of = |prefix: &str| -> i128 {
+            held.iter().filter(|(name, _)| name.starts_with(prefix)).map(|(_, minor)| minor).sum()
+        };
+        let mut escrow = 0;
+        for id in self.node.order_ids() {
+            let path = format!("/v1/orders/{id}?marketplace=openbazaar");
+            let known = self.test.get(&path, &self.test.operator).await.status == 200;
+            let order = self.seen(&id);
+            if order.method != Method::AddressRequest {
+                escrow += if known { order.held } else { 0 };
+            }
+        }
+        let there = self.node.wallet_total("TBTC") - self.funded + escrow;
+        let said = of("Assets:Escrow:Cash:") + of("Assets:Platform:Cash:");
+        assert_eq!(there, said, "wallet and escrow against the journal: {held:#?}");
+    }
+}

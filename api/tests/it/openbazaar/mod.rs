@@ -1,0 +1,6 @@
+//! The connector and an OpenBazaar node.
+
+mod bad;
+mod kit;
+mod money;
+mod selling;
