@@ -10,7 +10,6 @@ use domain::{
     contract::{Contract, Verdict, Weights},
     id::ContractId,
     order::Fate,
-    settlement::{Settlement, Status},
     time::Time,
 };
 
@@ -67,12 +66,17 @@ pub(super) async fn follow(
         Some(_) => {}
         None => desk.call(&subject, DISPUTED, "an order that was refused is disputed; see the node").await?,
     }
-    if order.state == State::Decided && order.out().is_none() {
+    let released;
+    let order = if order.state == State::Decided && order.out().is_none() {
         desk.node.release_funds(id).await?;
-        return Ok(soon);
-    }
+        released = desk.node.order(id).await?;
+        &released
+    } else {
+        order
+    };
     conclude(desk, id, order, known).await?;
-    Ok(if order.state == State::Decided { None } else { soon })
+    // Whoever carries a decision out, the order may stay decided: what left the escrow counts.
+    Ok(if order.state == State::Decided && order.out().is_some() { None } else { soon })
 }
 
 /// Decides a dispute in the ledger as the moderator did, once that is carried out.
@@ -114,11 +118,6 @@ fn weights(held: i128, buyer: i128, moderator: i128) -> Weights {
     let shift = (0..127).find(|shift| (most >> shift) <= i128::from(u32::MAX)).unwrap_or(0);
     let part = |amount: i128| u32::try_from(amount >> shift).unwrap_or(u32::MAX);
     Weights { renter: part(buyer), owner: part(owner), moderator: part(moderator) }
-}
-
-/// Whether a settlement is being paid by a dispute.
-pub(super) fn is_dispute(state: &Settlement) -> bool {
-    matches!(state.status(), Status::Started(method) if method == payments::DISPUTE)
 }
 
 #[cfg(test)]

@@ -29,7 +29,6 @@ use projections::views::{
 use super::{
     client::Trouble,
     desk::{Desk, Failure, node_id},
-    disputes::is_dispute,
     found,
     lease::Lease,
     make, plan,
@@ -275,39 +274,37 @@ async fn back(desk: &Desk, case: Case) -> Result<Next, Failure> {
 async fn is_used(desk: &Desk, case: &Case, txid: &str) -> Result<bool, Failure> {
     let Some(contract) = case.due.contract else { return Ok(false) };
     let wanted = SettlementFilter { contract: Some(contract), ..SettlementFilter::default() };
-    let mut page = Page::oldest(MAX_LIMIT);
-    loop {
-        let rows = desk.app.views.settlements(wanted.clone(), page).await?;
-        let Some(last) = rows.last() else { return Ok(false) };
-        page.after = Some(last.position);
-        let used = |row: &SettlementRow| {
-            row.settlement != case.id
-                && row.kind == SettlementKind::Refund
-                && row.order_key == case.due.order
-                && row.reference.as_deref() == Some(txid)
-        };
-        if rows.iter().any(used) {
-            return Ok(true);
-        }
-    }
+    let used = |row: &SettlementRow| {
+        row.settlement != case.id
+            && row.kind == SettlementKind::Refund
+            && row.order_key == case.due.order
+            && row.reference.as_deref() == Some(txid)
+    };
+    Ok(all(desk, wanted).await?.iter().any(used))
 }
 
-/// Whether one of an order's settlements is being paid by a dispute that was opened for it.
+/// Whether a dispute about an order was opened here, to pay one of its settlements.
 pub(super) async fn disputes(desk: &Desk, known: &Recorded) -> Result<bool, Failure> {
     let Some(part) = known.parts.first() else { return Ok(false) };
-    let mut ids = vec![SettlementId::rejected_order(&part.order)];
-    if let Some(domain::order::Fate::Accepted(accepted)) = &known.fate {
-        let (contract, status) = (Some(accepted.contract), Some(SettlementStatus::Started));
-        let wanted = SettlementFilter { contract, status, ..SettlementFilter::default() };
-        let rows = desk.app.views.settlements(wanted, Page::oldest(MAX_LIMIT)).await?;
-        ids.extend(rows.iter().filter(|row| row.order_key == part.order).map(|row| row.settlement));
+    let by_dispute =
+        |row: &SettlementRow| row.order_key == part.order && row.method.as_deref() == Some(DISPUTE);
+    let Some(domain::order::Fate::Accepted(accepted)) = &known.fate else {
+        let refund = desk.app.views.settlement(SettlementId::rejected_order(&part.order)).await?;
+        return Ok(refund.as_ref().is_some_and(by_dispute));
+    };
+    let wanted = SettlementFilter { contract: Some(accepted.contract), ..SettlementFilter::default() };
+    Ok(all(desk, wanted).await?.iter().any(by_dispute))
+}
+
+/// All settlements that a filter lets through; meant for those of one contract.
+async fn all(desk: &Desk, wanted: SettlementFilter) -> Result<Vec<SettlementRow>, Failure> {
+    let (mut rows, mut page) = (Vec::<SettlementRow>::new(), Page::oldest(MAX_LIMIT));
+    loop {
+        let next = desk.app.views.settlements(wanted.clone(), page).await?;
+        let Some(last) = next.last() else { return Ok(rows) };
+        page.after = Some(last.position);
+        rows.extend(next);
     }
-    for id in ids {
-        if is_dispute(&desk.app.executor.load::<Settlement>(&id).await?.state) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// Starts a try; `None` when somebody else was faster.
