@@ -35,7 +35,10 @@ mod wallet;
 mod wanted;
 mod wire;
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use domain::time::Time;
 use tokio_util::sync::CancellationToken;
@@ -64,6 +67,16 @@ const AWAY: &str = "node away";
 const AWAY_S: i64 = 60;
 /// How long events of the ledger are gathered before the connector looks at what follows from them.
 const GATHER: Duration = Duration::from_millis(200);
+
+/// What a cycle consists of.
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    Hints,
+    Notifications,
+    Sales,
+    Shop,
+    Payments,
+}
 
 /// Works on one node.
 #[derive(Debug)]
@@ -157,20 +170,39 @@ impl Connector {
         if !self.is_ready {
             self.prepare().await?;
         }
-        for order in self.hints.take() {
-            self.look(&order).await?;
-        }
         let now = self.desk.app.clock.time();
         let list_at = self.listed_at.map(|at| at.plus(self.desk.settings().poll_s));
+        let is_time = list_at.is_none_or(|at| at <= now);
+        // One that fails holds up no other, unless nothing can be done at all.
+        let mut first = None;
         let mut more = false;
-        if list_at.is_none_or(|at| at <= now) {
-            self.notifications().await?;
-            more |= self.sales().await?;
+        for part in [Part::Hints, Part::Notifications, Part::Sales, Part::Shop, Part::Payments] {
+            if !is_time && matches!(part, Part::Notifications | Part::Sales) {
+                continue;
+            }
+            match self.do_part(part).await {
+                Ok(left) => more |= left,
+                Err(failure) if failure.stops_all() => return Err(failure),
+                Err(failure) => {
+                    tracing::warn!(?part, error = %failure, "a part of the OpenBazaar connector failed; trying again");
+                    first.get_or_insert(failure);
+                }
+            }
+        }
+        if is_time && first.is_none() {
             self.listed_at = Some(now);
         }
-        more |= self.shop.open(&self.desk).await?;
-        self.payments.settle(&self.desk, &mut self.lease).await?;
-        Ok(more)
+        first.map_or(Ok(more), Err)
+    }
+
+    async fn do_part(&mut self, part: Part) -> Result<bool, Failure> {
+        match part {
+            Part::Hints => self.look_at(self.hints.take()).await.map(|()| false),
+            Part::Notifications => self.notifications().await.map(|()| false),
+            Part::Sales => self.sales().await,
+            Part::Shop => self.shop.open(&self.desk).await,
+            Part::Payments => self.payments.settle(&self.desk, &mut self.lease).await.map(|()| false),
+        }
     }
 
     /// What must be known before anything is done.
@@ -211,15 +243,14 @@ impl Connector {
         if let Some(newest) = fresh.first() {
             self.notified = Some(newest.notification_id.clone());
         }
-        let mut orders: Vec<_> = fresh.into_iter().map(|n| n.order_id + &n.purchase_order_id).collect();
-        orders.retain(|order| !order.is_empty());
-        orders.sort_unstable();
-        orders.dedup();
+        let orders = fresh.into_iter().map(|n| n.order_id + &n.purchase_order_id);
+        self.look_at(orders.filter(|order| !order.is_empty()).collect()).await
+    }
+
+    /// Looks at orders that somebody mentioned.
+    async fn look_at(&mut self, orders: BTreeSet<String>) -> Result<(), Failure> {
         for order in orders {
-            match self.look(&order).await {
-                Err(Failure::Node(trouble)) if trouble.is_missing() => {}
-                other => other?,
-            }
+            self.look(&order).await?;
         }
         Ok(())
     }
@@ -241,11 +272,7 @@ impl Connector {
         let due = self.desk.app.private.openbazaar_due(self.desk.app.clock.time(), BATCH as u32).await?;
         more |= due.len() == BATCH;
         changed.extend(due);
-        changed.sort_unstable();
-        changed.dedup();
-        for order in changed {
-            self.look(&order).await?;
-        }
+        self.look_at(changed.into_iter().collect()).await?;
         Ok(more)
     }
 

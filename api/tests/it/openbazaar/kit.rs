@@ -83,13 +83,24 @@ impl Bazaar {
     }
 
     pub async fn device_by(&mut self, rates: Value) -> Device {
+        let device = self.enrol_by(rates).await;
+        self.work().await;
+        device
+    }
+
+    /// A device that costs [`HOUR`] an hour; the node does not know of it yet.
+    pub async fn enrol(&self) -> Device {
+        self.enrol_by(json!([{"per": "hour", "price": btc(HOUR)}])).await
+    }
+
+    async fn enrol_by(&self, rates: Value) -> Device {
         let device = self.test.enrol(&self.owner).await;
         self.test.register(&device).await.ok();
         let offer = json!({
             "title": "A small computer", "place": "Hamburg", "min_term_s": 60, "max_term_s": 31_536_000,
             "rates": rates,
         });
-        self.offer(&device, &offer).await;
+        self.test.put(&format!("/v1/devices/{}/offer", device.id), &self.owner.token, &offer).await.ok();
         device
     }
 
@@ -110,6 +121,41 @@ impl Bazaar {
             }
         }
         panic!("the connector never comes to rest");
+    }
+
+    /// As [`Bazaar::work`], but what goes wrong is tried again, as the running server does.
+    pub async fn persist(&mut self) {
+        for _ in 0..40 {
+            self.test.settle().await;
+            let before = self.test.app.executor.log().head().await.unwrap();
+            let more = self.connector.cycle().await;
+            self.test.settle().await;
+            if matches!(more, Ok(false)) && self.test.app.executor.log().head().await.unwrap() == before {
+                return;
+            }
+        }
+    }
+
+    /// Works until a call is held by the node, and breaks off there, as a server that is killed; whether one was.
+    pub async fn work_until_held(&mut self) -> bool {
+        self.test.settle().await;
+        let node = &self.node;
+        let held = async {
+            while node.holding() == 0 {
+                tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            }
+        };
+        tokio::select! {
+            _ = self.connector.cycle() => false,
+            () = held => true,
+        }
+    }
+
+    /// The server is gone and comes back; its lease of the node has to run out.
+    pub async fn restart(&mut self) {
+        self.test.restart().await;
+        self.test.advance(31);
+        self.connector = Connector::new(&self.test.app).unwrap().unwrap();
     }
 
     /// Lets time pass, and what is due happen.
@@ -156,6 +202,15 @@ impl Bazaar {
         let path = format!("/v1/contracts/{}/termination", note["contract"]);
         self.test.post(&path, &note["token"], &json!({})).await.ok();
         self.work().await;
+    }
+
+    /// Operators end every rental that runs.
+    pub async fn end_all(&self) {
+        for contract in self.items("/v1/contracts?status=running").await {
+            let path = format!("/v1/contracts/{}/termination", contract["contract"].as_str().unwrap());
+            self.test.post(&path, &self.owner.token, &json!({})).await.ok();
+        }
+        self.test.settle().await;
     }
 
     /// What settlements of a kind have come to: (status, due, moved).

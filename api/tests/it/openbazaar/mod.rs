@@ -1,6 +1,7 @@
 //! The connector and an OpenBazaar node.
 
 mod bad;
+mod faults;
 mod kit;
 mod money;
 mod selling;
