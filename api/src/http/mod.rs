@@ -143,4 +143,5 @@ fn for_operators() -> OpenApiRouter<App> {
         .routes(routes!(webhooks::enable_webhook))
         .routes(routes!(status::list_attention))
         .routes(routes!(status::server_status))
+        .routes(routes!(status::connector_status))
 }

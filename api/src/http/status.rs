@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{answer::Answer, auth::Auditor, list::List};
-use crate::{app::App, error::Problem};
+use crate::{app::App, error::Problem, openbazaar::Status};
 
 /// How many events the views may be behind before the server counts as not ready.
 const MAX_LAG: u64 = 1_000;
@@ -129,4 +129,53 @@ pub async fn list_attention(
 ) -> Result<Answer<List<Attention>>, Problem> {
     let items = app.private.attention().await?.into_iter().map(Into::into).collect();
     Ok(Answer::ok(List { items, next: None }))
+}
+
+/// How the OpenBazaar connector is, as of its last look.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Connector {
+    /// Where the node is.
+    url: String,
+    /// Whether this server works on the node; another one may.
+    leads: bool,
+    /// The coins that the node has wallets for.
+    coins: Vec<String>,
+    /// When it looked last.
+    #[schema(value_type = String, format = DateTime)]
+    looked_at: Time,
+    /// When the node last answered.
+    #[schema(value_type = String, format = DateTime)]
+    answered_at: Time,
+    /// Listings that are up.
+    listings: usize,
+    /// Orders whose state can still change.
+    open_orders: usize,
+    /// Payments that wait for something; the list of what to look at says for what.
+    waiting_payments: usize,
+    /// What went wrong at the last look.
+    #[schema(required)]
+    error: Option<String>,
+}
+
+/// How the OpenBazaar connector is; 404 where there is none, or it has not looked yet.
+#[utoipa::path(get, path = "/v1/openbazaar", tag = "server", security(("token" = ["operator", "auditor"])),
+    responses((status = 200, description = "The connector", body = Connector)))]
+pub async fn connector_status(
+    State(app): State<App>,
+    _caller: Auditor,
+) -> Result<Answer<Connector>, Problem> {
+    let status = app.openbazaar.borrow().clone().ok_or_else(|| Problem::not_found("connector"))?;
+    let Status { url, leads, coins, looked_at, answered_at, listings, open_orders, waiting_payments, error } =
+        status;
+    Ok(Answer::ok(Connector {
+        url,
+        leads,
+        coins,
+        looked_at,
+        answered_at,
+        listings,
+        open_orders,
+        waiting_payments,
+        error,
+    }))
 }

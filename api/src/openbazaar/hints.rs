@@ -5,7 +5,6 @@
 //! words are sent to all. So a frame only names orders to look at, and nothing is believed.
 
 use std::{
-    collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -35,7 +34,7 @@ pub(super) struct Hints(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    orders: Mutex<BTreeSet<String>>,
+    orders: Mutex<Vec<String>>,
     said: Notify,
 }
 
@@ -48,7 +47,7 @@ struct Frame {
 
 impl Hints {
     /// The orders that something was said about since the last time.
-    pub fn take(&self) -> BTreeSet<String> {
+    pub fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.orders.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -63,7 +62,7 @@ impl Hints {
         let is_id = (1..=128).contains(&order.len()) && order.bytes().all(|b| b.is_ascii_alphanumeric());
         let mut orders = self.0.orders.lock().unwrap_or_else(PoisonError::into_inner);
         if is_id && orders.len() < MAX_WAITING {
-            orders.insert(order);
+            orders.push(order);
             self.0.said.notify_one();
         }
     }
@@ -127,7 +126,7 @@ mod tests {
         ] {
             hints.heard(frame);
         }
-        assert_eq!(hints.take().into_iter().collect::<Vec<_>>(), ["Qm1", "Qm2"]);
+        assert_eq!(hints.take(), ["Qm1", "Qm2"]);
         assert!(hints.take().is_empty());
     }
 }

@@ -36,7 +36,7 @@ mod wanted;
 mod wire;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{HashMap, HashSet},
     time::Duration,
 };
 
@@ -91,6 +91,8 @@ pub struct Connector {
     list: u64,
     /// The newest notification that was read.
     notified: Option<String>,
+    /// Orders that notifications were about; those that the list has are looked at in its order.
+    mentioned: Vec<String>,
     listed_at: Option<Time>,
     answered_at: Time,
     is_ready: bool,
@@ -117,6 +119,7 @@ impl Connector {
             open: HashMap::new(),
             list: 0,
             notified: None,
+            mentioned: Vec::new(),
             listed_at: None,
             answered_at: app.clock.time(),
             is_ready: false,
@@ -234,7 +237,7 @@ impl Connector {
         orders::look(&self.desk, order).await
     }
 
-    /// Reads which orders notifications are about: their state in the list may be the one that is known.
+    /// Notes which orders notifications are about: their state in the list may be the one that is known.
     async fn notifications(&mut self) -> Result<(), Failure> {
         let all = self.desk.node.notifications(MAX_NOTIFICATIONS).await?.notifications;
         let all = all.into_iter().map(|row| row.notification);
@@ -243,14 +246,19 @@ impl Connector {
         if let Some(newest) = fresh.first() {
             self.notified = Some(newest.notification_id.clone());
         }
-        let orders = fresh.into_iter().map(|n| n.order_id + &n.purchase_order_id);
-        self.look_at(orders.filter(|order| !order.is_empty()).collect()).await
+        let orders = fresh.into_iter().rev().map(|n| n.order_id + &n.purchase_order_id);
+        self.mentioned.extend(orders.filter(|order| !order.is_empty()));
+        self.mentioned.truncate(MAX_LOOKS);
+        Ok(())
     }
 
-    /// Looks at orders that somebody mentioned.
-    async fn look_at(&mut self, orders: BTreeSet<String>) -> Result<(), Failure> {
+    /// Looks at orders, each once, in this order: who came first is served first.
+    async fn look_at(&mut self, orders: Vec<String>) -> Result<(), Failure> {
+        let mut looked = HashSet::new();
         for order in orders {
-            self.look(&order).await?;
+            if looked.insert(order.clone()) {
+                self.look(&order).await?;
+            }
         }
         Ok(())
     }
@@ -272,7 +280,8 @@ impl Connector {
         let due = self.desk.app.private.openbazaar_due(self.desk.app.clock.time(), BATCH as u32).await?;
         more |= due.len() == BATCH;
         changed.extend(due);
-        self.look_at(changed.into_iter().collect()).await?;
+        changed.append(&mut self.mentioned);
+        self.look_at(changed).await?;
         Ok(more)
     }
 

@@ -198,6 +198,11 @@ impl TestApp {
         self.call(Method::PATCH, path, token).json(body).send().await
     }
 
+    /// Its configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Its data folder.
     pub fn data(&self) -> DataDir {
         DataDir::existing(&self.dir.path().join("data")).unwrap()

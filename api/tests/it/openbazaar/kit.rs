@@ -230,11 +230,33 @@ impl Bazaar {
         all.iter().map(|item| (word(item, "subject"), word(item, "what"), word(item, "detail"))).collect()
     }
 
+    /// Calls the node as its operator would.
+    pub async fn call(&self, method: reqwest::Method, path: &str, body: &Value) -> Value {
+        let request = reqwest::Client::new().request(method, format!("{}{path}", self.node.url()));
+        let answer = request.basic_auth(USER, Some(PASSWORD)).json(body).send().await.unwrap();
+        let (status, bytes) = (answer.status(), answer.bytes().await.unwrap());
+        assert_eq!(status, 200, "{path}: {}", String::from_utf8_lossy(&bytes));
+        serde_json::from_slice(&bytes).unwrap()
+    }
+
+    pub async fn listing(&self, slug: &str) -> Value {
+        self.call(reqwest::Method::GET, &format!("/ob/listing/{slug}"), &json!({})).await
+    }
+
+    /// A renter asks for more time; answers with the name of the listing to buy.
+    pub async fn extend(&mut self, order: &str, term_s: Seconds) -> String {
+        let note = self.note(order);
+        let path = format!("/v1/contracts/{}/extensions", note["contract"]);
+        self.test.post(&path, &note["token"], &json!({"term_s": term_s})).await.ok();
+        self.work().await;
+        let all = self.listings().await;
+        let prefix = format!("berth-x-{}-", note["contract"].replace('-', ""));
+        all.into_iter().find(|slug| slug.starts_with(&prefix)).expect("it is listed")
+    }
+
     /// The names of the listings that are up.
     pub async fn listings(&self) -> Vec<String> {
-        let request = reqwest::Client::new().get(format!("{}/ob/listings", self.node.url()));
-        let answer = request.basic_auth(USER, Some(PASSWORD)).send().await.unwrap();
-        let list: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+        let list = self.call(reqwest::Method::GET, "/ob/listings", &json!({})).await;
         let mut slugs: Vec<_> =
             list.as_array().unwrap().iter().map(|row| row["slug"].as_str().unwrap().to_owned()).collect();
         slugs.sort();
