@@ -180,8 +180,17 @@ impl Bazaar {
     }
 
     pub async fn items(&self, path: &str) -> Vec<Value> {
-        let list = self.test.get(path, &self.test.operator).await.ok();
-        list["items"].as_array().unwrap().clone()
+        let (mut all, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let mark = if path.contains('?') { '&' } else { '?' };
+            let page = if cursor.is_empty() { path.to_owned() } else { format!("{path}{mark}cursor={cursor}") };
+            let list = self.test.get(&page, &self.test.operator).await.ok();
+            all.extend(list["items"].as_array().unwrap().iter().cloned());
+            match list["next"].as_str() {
+                Some(next) => cursor = next.to_owned(),
+                None => return all,
+            }
+        }
     }
 
     pub async fn order(&self, id: &str) -> Value {

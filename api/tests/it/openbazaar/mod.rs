@@ -4,4 +4,6 @@ mod bad;
 mod faults;
 mod kit;
 mod money;
+mod predecessor;
+mod random;
 mod selling;
