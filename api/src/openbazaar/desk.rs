@@ -34,7 +34,7 @@ impl Desk {
     /// The ledger's name of an order's payment: the first one has the node's own id.
     pub fn key(&self, order: &str, part: usize) -> Result<OrderKey, Problem> {
         let id = if part == 0 { order.to_owned() } else { format!("{order}.{part}") };
-        let id = OrderId::new(id).map_err(|e| Problem::internal(&e))?;
+        let id = OrderId::new(id).map_err(|e| Problem::invalid(e.to_string()))?;
         Ok(OrderKey { marketplace: self.settings().marketplace.clone(), id })
     }
 

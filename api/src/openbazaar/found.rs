@@ -130,7 +130,13 @@ async fn disputed(desk: &Desk, case: &Case) -> Result<Next, Failure> {
                 Some(moderator) => {
                     let given = given(desk, case, &order);
                     let text = format!("pro-rated: {given} percent, settlement {}", case.id);
-                    moderator.close_dispute(case.order(), &text, given).await
+                    match moderator.close_dispute(case.order(), &text, given).await {
+                        // Its node being away is no reason to leave everything else.
+                        Err(trouble @ (Trouble::Unreachable(_) | Trouble::Forbidden)) => {
+                            return Ok(Next::Wait(format!("the moderator's node: {trouble}")));
+                        }
+                        other => other,
+                    }
                 }
                 None => {
                     return Ok(Next::Wait(format!(

@@ -43,6 +43,15 @@ struct Shared {
 struct Frame {
     #[serde(default)]
     notification: Notification,
+    #[serde(default)]
+    wallet: Paid,
+}
+
+/// Something was paid.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Paid {
+    order_id: String,
 }
 
 impl Hints {
@@ -57,8 +66,8 @@ impl Hints {
     }
 
     fn heard(&self, text: &str) {
-        let Ok(Frame { notification }) = serde_json::from_str(text) else { return };
-        let order = notification.order_id + &notification.purchase_order_id;
+        let Ok(Frame { notification, wallet }) = serde_json::from_str(text) else { return };
+        let order = notification.order_id + &notification.purchase_order_id + &wallet.order_id;
         let is_id = (1..=128).contains(&order.len()) && order.bytes().all(|b| b.is_ascii_alphanumeric());
         let mut orders = self.0.orders.lock().unwrap_or_else(PoisonError::into_inner);
         if is_id && orders.len() < MAX_WAITING {

@@ -9,14 +9,15 @@ use domain::{
 };
 use serde_json::{Value, json};
 
-use super::{desk::Desk, note::safe, slug::Slug, wire::asset_of};
+use super::{desk::Desk, note::plain, slug::Slug, wire::asset_of};
 
 /// When listings cease: the node wants a time in the future.
 const EXPIRY: &str = "2037-12-31T05:00:00.000Z";
 /// Hours after which the shop alone may take an escrow: mainnet knows no other number.
 const ESCROW_HOURS: u32 = 1_080;
-/// The longest title, in bytes.
+/// The longest title and description, in bytes.
 const MAX_TITLE: usize = 140;
+const MAX_DESCRIPTION: usize = 10_000;
 
 const TERMS: &str = "You rent a device for the time you pay, as many pieces of it as you like. Host, port, user and \
     password come with the fulfilled order, and a token with which you extend or end the rental. When you end it early \
@@ -101,8 +102,6 @@ impl Desk {
     fn listing(&self, slug: &Slug, title: &str, about: &str, price: Money) -> Option<Value> {
         let (coin, settings) = (self.coin(price.asset())?, self.settings());
         let moderators: Vec<_> = settings.moderators().collect();
-        let mut title = safe(title);
-        title.truncate(MAX_TITLE);
         let image = &settings.image;
         Some(json!({
             "slug": slug.to_string(),
@@ -111,7 +110,7 @@ impl Desk {
                 "acceptedCurrencies": [coin], "escrowTimeoutHours": ESCROW_HOURS,
             },
             "item": {
-                "title": title, "description": safe(about), "processingTime": "at once",
+                "title": plain(title, MAX_TITLE), "description": plain(about, MAX_DESCRIPTION), "processingTime": "at once",
                 "bigPrice": price.minor().to_string(),
                 "priceCurrency": { "code": coin, "divisibility": price.asset().scale() },
                 "nsfw": false, "tags": ["berth", "vps"], "categories": [], "condition": "", "options": [],

@@ -292,9 +292,9 @@ impl Connector {
         let now = self.desk.app.clock.time();
         let mut changed = Vec::new();
         for Sale { order_id, state } in batch {
-            let is_known = known.get(&order_id).is_some_and(|(known, not_before)| {
-                known == state.name() || not_before.is_some_and(|at| at > now)
-            });
+            let is_known = known
+                .get(&order_id)
+                .is_some_and(|(known, not_before)| *known == state || not_before.is_some_and(|at| at > now));
             if !is_known {
                 changed.push(order_id.clone());
             }

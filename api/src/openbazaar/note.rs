@@ -11,10 +11,13 @@ use domain::{
 
 use crate::contracts::Credentials;
 
+/// What the node rewrites or drops.
+const MANGLED: [char; 5] = ['&', '<', '>', '"', '\''];
+
 /// Whether the node leaves a text as it is.
 #[must_use]
 pub fn is_safe(text: &str) -> bool {
-    text.bytes().all(|b| (b' '..=b'~').contains(&b) && !b"&<>\"'".contains(&b))
+    text.chars().all(|c| (' '..='~').contains(&c) && !MANGLED.contains(&c))
 }
 
 /// A text that the node leaves as it is: what it would mangle is left out.
@@ -22,6 +25,17 @@ pub fn is_safe(text: &str) -> bool {
 pub fn safe(text: &str) -> String {
     let kept: String = text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).collect();
     kept.chars().filter(|c| is_safe(c.encode_utf8(&mut [0; 4]))).collect()
+}
+
+/// A text of people without what the node would mangle, at most so many bytes long.
+#[must_use]
+pub fn plain(text: &str, max: usize) -> String {
+    let spaced = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let mut kept: String = spaced.filter(|c| !MANGLED.contains(c)).collect();
+    while kept.len() > max {
+        kept.pop();
+    }
+    kept
 }
 
 /// How the renter reaches the device, and Berth.
@@ -77,6 +91,10 @@ mod tests {
             assert!(note.contains(pair), "{note}");
         }
         assert_eq!(safe("a <b>&\"'\u{e9}\n c"), "a b  c");
+        assert_eq!(
+            (plain("Ger\u{e4}t & <x>\n", 99), plain("\u{e4}\u{e4}", 3)),
+            ("Ger\u{e4}t  x ".into(), "\u{e4}".into())
+        );
         let segment = Interval::new(Time::from_unix(0), Time::from_unix(60));
         assert!(is_safe(&extension(contract, segment)) && is_safe(&over(contract)));
     }

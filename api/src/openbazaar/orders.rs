@@ -32,6 +32,8 @@ use crate::{accounts, config::OtherListings, contracts, orders};
 const MAX_STEPS: usize = 8;
 /// The longest wait after looks that failed, in seconds.
 const MAX_BACKOFF_S: Seconds = 3_600;
+/// Looks that fail until operators are told.
+const MAX_FAILURES: u32 = 6;
 /// What operators are told of orders that are nobody's business here.
 const NOT_OURS: &str = "order for something else";
 /// What operators are told of orders that need them.
@@ -59,6 +61,9 @@ pub(super) async fn look(desk: &Desk, id: &str) -> Result<(), Failure> {
             let wait = desk.settings().poll_s.saturating_mul(1 << failures.min(20)).min(MAX_BACKOFF_S);
             let look_at = Some(desk.app.clock.time().plus(wait));
             tracing::warn!(order = id, failures, error = %failure, "an order was not looked at to the end; trying again");
+            if failures == MAX_FAILURES {
+                desk.call(&subject(desk, id)?, ODD, failure.to_string()).await?;
+            }
             // Its state is left open, so that it is looked at whatever the list says.
             let row = LookedAt { id: id.into(), state: String::new(), open: true, look_at, failures };
             return Ok(desk.app.private.openbazaar_looked_at(&row).await?);
@@ -144,6 +149,8 @@ async fn unpaid(
     if now < until && known.parts.is_empty() {
         return Ok(Step::Rest(Some(until)));
     }
+    // Nothing tells of a part that is paid later: it is looked for again and again, each time after twice as long.
+    let later = Some(now.plus(now.since(order.placed().unwrap_or(now)).max(desk.settings().unpaid_after_s)));
     if order.payment().method == Method::AddressRequest {
         record(desk, id, order, known, received).await?;
     } else if order.received(0) > 0 {
@@ -153,7 +160,10 @@ async fn unpaid(
         );
         desk.call(&subject(desk, id)?, ODD, detail).await?;
     }
-    Ok(Step::Rest(None))
+    if order.received(0) > received.minor() {
+        return Ok(Step::Rest(Some(now.plus(desk.settings().poll_s))));
+    }
+    Ok(Step::Rest(later))
 }
 
 /// Paid while the node was away: taken when it can be honoured, else recorded to go back.

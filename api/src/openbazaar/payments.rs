@@ -13,7 +13,7 @@
 //! a call can still have its effect, quarantined for an operator. One payment is under way at a time. What leaves an
 //! escrow can leave it once, whatever is asked: only that may be asked again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use domain::{
     event::Revision,
@@ -113,6 +113,7 @@ impl Payments {
 
     /// Attends to everything that is to be paid here.
     pub async fn settle(&mut self, desk: &Desk, lease: &mut Lease) -> Result<(), Failure> {
+        let mut seen = HashSet::new();
         for status in [SettlementStatus::Started, SettlementStatus::Due, SettlementStatus::Failed] {
             let marketplace = Some(desk.settings().marketplace.clone());
             let wanted =
@@ -123,6 +124,7 @@ impl Payments {
                 let Some(last) = rows.last() else { break };
                 page.after = Some(last.position);
                 for row in rows {
+                    seen.insert(row.settlement);
                     if desk.app.stop.is_cancelled()
                         || !lease.keep(&desk.app).await.map_err(|e| Problem::internal(&e))?
                     {
@@ -131,6 +133,10 @@ impl Payments {
                     self.attend(desk, row).await?;
                 }
             }
+        }
+        // What an operator saw to does not wait any more.
+        for (id, _) in self.waiting.extract_if(|id, _| !seen.contains(id)) {
+            desk.end(&format!("settlement-{id}"), WAITS).await?;
         }
         Ok(())
     }

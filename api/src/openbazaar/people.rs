@@ -12,8 +12,11 @@ use domain::{
 use projections::private::Person;
 use uuid::Uuid;
 
+use super::note::plain;
 use crate::{accounts, app::App, error::Problem, execute::By};
 
+/// The longest name, in bytes.
+const MAX_NAME: usize = 100;
 /// How often a buyer can have been forgotten.
 const MAX_GENERATIONS: u32 = 100;
 
@@ -51,7 +54,8 @@ pub(super) async fn renter(app: &App, peer: &str) -> Result<AccountId, Problem> 
             return Ok(id);
         }
         if account.revision.is_none() {
-            let person = Person { name: format!("OpenBazaar {peer}"), ..Person::default() };
+            let name = plain(&format!("OpenBazaar {peer}"), MAX_NAME);
+            let person = Person { name, ..Person::default() };
             return accounts::open(app, person, vec![Role::Renter], &by).await;
         }
     }

@@ -17,7 +17,7 @@ use domain::{
 
 use super::{
     desk::{Desk, Failure},
-    note::safe,
+    note::plain,
     slug::Slug,
     wire::{Method, Order},
 };
@@ -104,8 +104,7 @@ pub(super) async fn wanted(desk: &Desk, order: &Order, renter: AccountId) -> Res
 
 /// A listing's name, as the ledger takes it.
 fn named(order: &Order) -> String {
-    let mut name = safe(order.slug());
-    name.truncate(MAX_LISTING);
+    let name = plain(order.slug(), MAX_LISTING);
     if name.trim().is_empty() { "unnamed".into() } else { name }
 }
 

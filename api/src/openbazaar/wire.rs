@@ -107,8 +107,8 @@ impl<'de> Deserialize<'de> for State {
 pub struct Sale {
     /// Which.
     pub order_id: String,
-    /// Where it stands.
-    pub state: State,
+    /// The name of the state it is in, which may be one that is not known here.
+    pub state: String,
 }
 
 /// A coin.

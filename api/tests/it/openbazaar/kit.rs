@@ -183,7 +183,8 @@ impl Bazaar {
         let (mut all, mut cursor) = (Vec::new(), String::new());
         loop {
             let mark = if path.contains('?') { '&' } else { '?' };
-            let page = if cursor.is_empty() { path.to_owned() } else { format!("{path}{mark}cursor={cursor}") };
+            let page =
+                if cursor.is_empty() { path.to_owned() } else { format!("{path}{mark}cursor={cursor}") };
             let list = self.test.get(&page, &self.test.operator).await.ok();
             all.extend(list["items"].as_array().unwrap().iter().cloned());
             match list["next"].as_str() {
