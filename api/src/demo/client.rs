@@ -1,39 +1,42 @@
-//! The API as the demo's people use it.
+//! HTTP as the demo's people use it.
 
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
+use anyhow::{Context, bail, ensure};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use reqwest::{Method, header};
+use serde_json::Value;
 
-/// One account's way to the API.
+/// Somebody's way to an API.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
     base: String,
-    token: String,
-}
-
-/// An answer's status and body.
-pub struct Reply {
-    /// The status.
-    pub status: StatusCode,
-    /// The body; null when there was none.
-    pub body: Value,
+    authorization: String,
 }
 
 impl Client {
     /// A client of the account that `token` belongs to.
     pub fn new(base: &str, token: &str) -> anyhow::Result<Self> {
+        Self::with(base, format!("Bearer {token}"))
+    }
+
+    /// A client with a user's password.
+    pub fn basic(base: &str, user: &str, password: &str) -> anyhow::Result<Self> {
+        Self::with(base, format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))
+    }
+
+    fn with(base: &str, authorization: String) -> anyhow::Result<Self> {
         // Fails only when a provider is installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build()?;
-        Ok(Self { http, base: base.to_string(), token: token.to_string() })
+        Ok(Self { http, base: base.to_string(), authorization })
     }
 
-    /// Sends a request; any status is an answer.
-    pub async fn send(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Reply> {
-        let request = self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
+    /// Sends a request that must succeed.
+    async fn expect(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
+        let request = self.http.request(method.clone(), format!("{}{path}", self.base));
+        let request = request.header(header::AUTHORIZATION, &self.authorization);
         let request = match &body {
             Some(body) => request.json(body),
             None => request,
@@ -42,16 +45,8 @@ impl Client {
         let status = response.status();
         let bytes = response.bytes().await?;
         let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes)? };
-        Ok(Reply { status, body })
-    }
-
-    /// Sends a request that must succeed.
-    async fn expect(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
-        let reply = self.send(method.clone(), path, body).await?;
-        if !reply.status.is_success() {
-            bail!("{method} {path} answered {}: {}", reply.status, reply.body);
-        }
-        Ok(reply.body)
+        ensure!(status.is_success(), "{method} {path} answered {status}: {body}");
+        Ok(body)
     }
 
     /// Reads.
@@ -67,28 +62,6 @@ impl Client {
     /// Replaces.
     pub async fn put(&self, path: &str, body: Value) -> anyhow::Result<Value> {
         self.expect(Method::PUT, path, Some(body)).await
-    }
-
-    /// Settles everything that is due, as an integration does: start, move, report.
-    pub async fn settle_all(&self) -> anyhow::Result<usize> {
-        let mut settled = 0;
-        for kind in ["refunds", "payouts"] {
-            let due = self.get(&format!("/v1/{kind}?status=due&limit=200")).await?;
-            for item in due["items"].as_array().context("a list of settlements")? {
-                let id = item["settlement"].as_str().context("a settlement has an id")?;
-                let started = self
-                    .post(&format!("/v1/settlements/{id}/start"), json!({"method": "demo wallet"}))
-                    .await?;
-                let movement = json!({
-                    "attempt": started["attempt"],
-                    "reference": format!("demo-{}", &id[..8]),
-                    "moved": item["amount"],
-                });
-                self.post(&format!("/v1/settlements/{id}/settled"), movement).await?;
-                settled += 1;
-            }
-        }
-        Ok(settled)
     }
 }
 

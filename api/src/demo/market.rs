@@ -1,4 +1,4 @@
-//! The demo's server and its people.
+//! The demo's server, its OpenBazaar node and its people.
 
 use std::time::Duration;
 
@@ -6,7 +6,8 @@ use anyhow::Context;
 use domain::{
     account::Role,
     event::SystemPart,
-    id::{AccountId, DeviceId},
+    id::{AccountId, ContractId, DeviceId},
+    time::Seconds,
 };
 use projections::private::Person;
 use serde_json::{Value, json};
@@ -14,6 +15,7 @@ use tokio::net::TcpListener;
 
 use super::{
     agents::Machine,
+    bazaar::{Bazaar, Renter},
     client::{Client, until},
 };
 use crate::{
@@ -24,13 +26,13 @@ use crate::{
     server::Server,
 };
 
+/// Where Ada is paid.
+pub const ADA: &str = "n1WkwTtAqdKiTVsaeF7Dytg2mNGBHzN9xh";
 /// How long an agent may take to do what it was told.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Somebody with an account.
+/// Somebody with an account of their own.
 pub struct Somebody {
-    /// The account.
-    pub id: AccountId,
     /// The token.
     pub token: String,
     /// Their way to the API.
@@ -45,26 +47,40 @@ pub struct Market {
     pub server: Server,
     /// Its address.
     pub base: String,
+    /// The node that it sells on.
+    pub bazaar: Bazaar,
     /// Owns devices.
     pub ada: Somebody,
-    /// Rents.
-    pub rita: Somebody,
-    /// Rents.
-    pub ron: Somebody,
-    /// Brings orders and moves money.
-    pub shop: Somebody,
     /// Looks.
     pub auditor: Somebody,
     /// Runs it.
     pub operator: Somebody,
+    /// Rents.
+    pub rita: Renter,
+    /// Rents.
+    pub ron: Renter,
     data: DataDir,
 }
 
+/// What a fulfilled order handed over.
+pub struct Rental {
+    /// Who rents.
+    pub renter: Renter,
+    /// The contract.
+    pub contract: ContractId,
+    /// How the device is reached.
+    pub login: String,
+    /// The token that came with it.
+    pub token: String,
+    /// What it opens.
+    pub api: Client,
+}
+
 impl Market {
-    /// Opens a marketplace in an empty data folder.
+    /// Opens a marketplace in an empty data folder. When `scheduled`, everything that is due happens by itself.
     pub async fn open(
         data: &DataDir,
-        config: Config,
+        mut config: Config,
         clock: Clock,
         listen: &str,
         scheduled: bool,
@@ -72,29 +88,52 @@ impl Market {
         let listener =
             TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
         let base = format!("http://{}", listener.local_addr()?);
+        let bazaar = Bazaar::open(clock.clone()).await?;
+        config.openbazaar = bazaar.settings();
         let app = App::open(data, config, clock, |_| {}).await?;
         let server = Server::start(app.clone(), listener, scheduled).await?;
-        let somebody =
-            async |name: &str, roles: Vec<Role>, marketplace: Option<&str>| -> anyhow::Result<Somebody> {
-                let by = app.by_system(SystemPart::Cli, None);
-                let marketplace = marketplace.map(str::parse).transpose()?;
-                let person = Person { name: name.into(), marketplace, ..Person::default() };
-                let id = accounts::open(&app, person, roles.clone(), &by).await?;
-                let token = accounts::issue_token(&app, id, "demo", roles, None).await?.token;
-                let api = Client::new(&base, &token)?;
-                Ok(Somebody { id, token, api })
-            };
+        let somebody = async |name: &str, role: Role, payout_address: Option<&str>| {
+            let by = app.by_system(SystemPart::Cli, None);
+            let payout_address = payout_address.map(str::to_string);
+            let person = Person { name: name.into(), payout_address, ..Person::default() };
+            let id = accounts::open(&app, person, vec![role], &by).await?;
+            let token = accounts::issue_token(&app, id, "demo", vec![role], None).await?.token;
+            let api = Client::new(&base, &token)?;
+            anyhow::Ok(Somebody { token, api })
+        };
         Ok(Self {
-            ada: somebody("Ada", vec![Role::Owner], None).await?,
-            rita: somebody("Rita", vec![Role::Renter], None).await?,
-            ron: somebody("Ron", vec![Role::Renter], None).await?,
-            shop: somebody("Demo shop", vec![Role::Marketplace], Some("demoshop")).await?,
-            auditor: somebody("Auditor", vec![Role::Auditor], None).await?,
-            operator: somebody("Operator", vec![Role::Operator], None).await?,
+            ada: somebody("Ada", Role::Owner, Some(ADA)).await?,
+            auditor: somebody("Auditor", Role::Auditor, None).await?,
+            operator: somebody("Operator", Role::Operator, None).await?,
+            rita: Renter { name: "Rita", buyer: bazaar.node.buyer() },
+            ron: Renter { name: "Ron", buyer: bazaar.node.buyer() },
             app: app.clone(),
             server,
             base,
+            bazaar,
             data: data.clone(),
+        })
+    }
+
+    /// The name of whoever an account belongs to: renters are known by their nodes.
+    pub async fn name(&self, account: AccountId) -> anyhow::Result<String> {
+        let person = self.app.private.person(account).await?.context("nobody was forgotten")?;
+        let is_whose = |renter: &Renter| person.name.ends_with(&self.bazaar.node.peer(renter.buyer));
+        let renter = [self.rita, self.ron].into_iter().find(is_whose);
+        Ok(renter.map_or(person.name.clone(), |renter| renter.name.to_string()))
+    }
+
+    /// What a renter's order handed over.
+    pub fn handed_over(&self, renter: Renter, order: &str) -> anyhow::Result<Rental> {
+        let note = self.bazaar.note(order)?;
+        let get = |name: &str| note.get(name).with_context(|| format!("the order {order} says no {name}"));
+        let token = get("token")?.clone();
+        Ok(Rental {
+            renter,
+            contract: get("contract")?.parse()?,
+            login: format!("{}@{}:{}", get("user")?, get("host")?, get("port")?),
+            api: Client::new(&self.base, &token)?,
+            token,
         })
     }
 
@@ -124,37 +163,29 @@ impl Market {
         &self,
         device: DeviceId,
         title: &str,
-        per_hour: &str,
-        min_term_s: i64,
+        btc_per_hour: &str,
+        terms_s: [Seconds; 2],
     ) -> anyhow::Result<()> {
         let offer = json!({
             "title": title,
             "place": "Lisbon",
-            "rates": [{ "per": "hour", "price": { "amount": per_hour, "asset": "USD" } }],
-            "min_term_s": min_term_s,
-            "max_term_s": 2_592_000,
+            "rates": [{ "per": "hour", "price": { "amount": btc_per_hour, "asset": "BTC" } }],
+            "min_term_s": terms_s[0],
+            "max_term_s": terms_s[1],
         });
         self.ada.api.put(&format!("/v1/devices/{device}/offer"), offer).await?;
         Ok(())
     }
 
-    /// An order of the shop for time on a device.
-    pub fn order(&self, id: &str, renter: &Somebody, device: DeviceId, term_s: i64, usd: &str) -> Value {
-        json!({
-            "order_id": id,
-            "renter": renter.id,
-            "item": { "kind": "rental", "device": device, "term_s": term_s },
-            "paid": { "amount": usd, "asset": "USD" },
-        })
-    }
-
-    /// Waits until the views and the steward hold everything written so far.
+    /// Waits until the views and the steward hold everything written so far, and what they wrote because of it.
     pub async fn settle_down(&self) -> anyhow::Result<()> {
         until("the steward has caught up", PATIENCE, || async {
-            let head = self.app.executor.log().head().await?.map_or(0, |head| head + 1);
+            let head = self.app.executor.log().head().await?;
+            let next = head.map_or(0, |head| head + 1);
             let steward = *self.app.steward.borrow();
             let views = self.app.views.checkpoint().await?;
-            Ok((steward >= head && views >= head).then_some(()))
+            let is_last = self.app.executor.log().head().await? == head;
+            Ok((steward >= next && views >= next && is_last).then_some(()))
         })
         .await
     }

@@ -1,10 +1,15 @@
-//! `berth demo`: a real server, real agents in processes of their own, and a small marketplace that buys through the API.
+//! `berth demo`: a real server, real agents in processes of their own, and a stand-in for an OpenBazaar node, on which
+//! renters buy.
 //!
 //! With `--once` it tells one whole story on a manual clock and exits; else a marketplace lives, with terms of a minute,
 //! until it is stopped.
 
 mod agents;
+mod audit;
+mod bazaar;
+mod books;
 mod client;
+mod life;
 mod living;
 mod market;
 mod once;

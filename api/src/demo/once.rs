@@ -2,43 +2,45 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
-use domain::{
-    id::{ContractId, DeviceId},
-    money::{Money, Signed},
-    time::Time,
-};
-use projections::views::{MAX_LIMIT, Page, contracts::ContractScope, journal::Accounts};
-use reqwest::{Method, StatusCode};
+use anyhow::{Context, bail, ensure};
+use domain::{id::DeviceId, money::Money, time::Time};
+use fixtures::openbazaar::{Method, Purchase, State};
 use serde_json::json;
 
 use super::{
     agents::Machine,
+    bazaar::{Renter, btc, rental},
     client::until,
-    market::{Market, Somebody},
+    market::{ADA, Market, Rental},
 };
-use crate::{app::DataDir, cli::layout, clock::Clock, config::Config, scheduler};
+use crate::{app::DataDir, clock::Clock, config::Config, openbazaar::Connector, scheduler};
 
 /// When the story begins.
 const BEGIN: Time = Time::from_unix(1_772_355_600);
 /// How long an agent may take to do what it was told.
 const PATIENCE: Duration = Duration::from_secs(20);
 const HOUR: i64 = 3_600;
+/// Ada's price of an hour, in satoshi.
+const PRICE: i128 = 100_000;
+/// Looks at the node after which it should be at rest.
+const MAX_CYCLES: usize = 40;
 
 /// Tells the story; fails when any of it comes out otherwise.
 pub async fn tell(data: &DataDir, listen: &str) -> anyhow::Result<()> {
-    let config = Config::default();
-    let clock = Clock::manual(BEGIN);
-    let market = Market::open(data, config, clock, listen, false).await?;
-    let mut story = Story { market, chapter: 0 };
+    let mut config = Config::default();
+    // Hours pass at once here: no device was silent for them.
+    config.devices.lost_after_s = 1_000_000;
+    let market = Market::open(data, config, Clock::manual(BEGIN), listen, false).await?;
+    let connector = Connector::new(&market.app)?.context("there is a node")?;
+    let mut story = Story { market, connector, chapter: 0 };
     let told = story.all().await;
-    let Story { market, .. } = story;
-    market.server.stop().await?;
+    story.market.server.stop().await?;
     told
 }
 
 struct Story {
     market: Market,
+    connector: Connector,
     chapter: u32,
 }
 
@@ -56,15 +58,37 @@ impl Story {
         );
         self.register(device).await?;
         self.list(device).await?;
-        let contract = self.rent(device, &machine).await?;
+        let (rented, too_late) = self.rent(device, &machine).await?;
         self.reboot(&mut machine).await?;
-        self.order_twice(device).await?;
-        self.extend(contract).await?;
+        self.refuse(&too_late).await?;
+        self.extend(&rented).await?;
         self.expire(device, &machine).await?;
         self.terminate(device).await?;
         self.pay().await?;
-        self.audit().await?;
+        self.market.audit().await?;
+        self.market.compare().await?;
         machine.cut_power().await
+    }
+
+    /// Lets the connector work until nothing happens any more, on the node or in the ledger.
+    async fn work(&mut self) -> anyhow::Result<()> {
+        for _ in 0..MAX_CYCLES {
+            self.market.settle_down().await?;
+            let before = self.market.app.executor.log().head().await?;
+            let more = self.connector.cycle().await?;
+            self.market.settle_down().await?;
+            if !more && self.market.app.executor.log().head().await? == before {
+                return Ok(());
+            }
+        }
+        bail!("the connector does not come to rest")
+    }
+
+    /// What a renter has of an order that must be fulfilled by now.
+    fn handed_over(&self, renter: Renter, order: &str) -> anyhow::Result<Rental> {
+        let state = self.market.bazaar.order(order)?.state;
+        ensure!(state == State::Fulfilled, "a paid order is fulfilled, not {}", state.name());
+        self.market.handed_over(renter, order)
     }
 
     async fn register(&mut self, device: DeviceId) -> anyhow::Result<()> {
@@ -76,31 +100,40 @@ impl Story {
     }
 
     async fn list(&mut self, device: DeviceId) -> anyhow::Result<()> {
-        self.market.offer(device, "Raspberry Pi 5 in the kitchen", "0.60", 60).await?;
-        let listed = self.market.rita.api.get("/v1/market").await?;
-        ensure!(
-            listed["items"].as_array().is_some_and(|items| items.len() == 1),
-            "the market lists one device"
-        );
-        self.say("list", "Ada asks 0.60 USD an hour; the device is on the market");
+        let terms = [60, 30 * 24 * HOUR];
+        self.market.offer(device, "Raspberry Pi 5 in the kitchen", "0.001", terms).await?;
+        self.work().await?;
+        let listed = self.market.bazaar.listings().await?;
+        let [listing] = &listed[..] else { bail!("OpenBazaar lists one device, not {}", listed.len()) };
+        ensure!(listing.slug == rental(device, HOUR), "it is listed by the hour, not as {}", listing.slug);
+        let text = format!("Ada asks {} an hour; OpenBazaar lists \"{}\"", btc(PRICE)?, listing.title);
+        self.say("list", &text);
         Ok(())
     }
 
-    async fn rent(&mut self, device: DeviceId, machine: &Machine) -> anyhow::Result<ContractId> {
-        let order = self.market.order("1001", &self.market.rita, device, 2 * HOUR, "1.20");
-        let accepted = self.market.shop.api.post("/v1/orders", order).await?;
-        let contract: ContractId =
-            accepted["contract"].as_str().context("an accepted order has a contract")?.parse()?;
-        let login = self.market.rita.api.get(&format!("/v1/contracts/{contract}/credentials")).await?;
+    /// Rita orders and pays; Ron has ordered too, and not paid yet.
+    async fn rent(&mut self, device: DeviceId, machine: &Machine) -> anyhow::Result<(Rental, String)> {
+        let (bazaar, slug) = (&self.market.bazaar, rental(device, HOUR));
+        let (rita, ron) = (self.market.rita, self.market.ron);
+        let too_late = bazaar.node.purchase(ron.buyer, Purchase::of(&slug, Method::AddressRequest))?;
+        let order = bazaar.buy(rita, &slug, 2)?;
+        self.work().await?;
+        let rented = self.handed_over(rita, &order)?;
+        let login = rented.api.get(&format!("/v1/contracts/{}/credentials", rented.contract)).await?;
+        let note = self.market.bazaar.note(&order)?;
+        ensure!(
+            note.get("password").map(String::as_str) == login["password"].as_str(),
+            "one login, told twice"
+        );
+        ensure!(self.market.bazaar.listings().await?.is_empty(), "what is let is not listed");
         std::fs::write(machine.data().join("thesis.txt"), "Rita's only copy")?;
         let text = format!(
-            "Rita pays 1.20 USD for 2 hours, gets {}@{}:{} and saves her thesis",
-            login["user"].as_str().unwrap_or_default(),
-            login["host"].as_str().unwrap_or_default(),
-            login["port"]
+            "Rita pays {} for 2 hours, reads {} in the fulfilled order and saves her thesis",
+            btc(2 * PRICE)?,
+            rented.login
         );
         self.say("rent", &text);
-        Ok(contract)
+        Ok((rented, too_late))
     }
 
     async fn reboot(&mut self, machine: &mut Machine) -> anyhow::Result<()> {
@@ -123,30 +156,35 @@ impl Story {
         Ok(())
     }
 
-    async fn order_twice(&mut self, device: DeviceId) -> anyhow::Result<()> {
-        let order = self.market.order("1002", &self.market.ron, device, HOUR, "0.60");
-        let refused = self.market.shop.api.send(Method::POST, "/v1/orders", Some(order)).await?;
-        ensure!(refused.status == StatusCode::CONFLICT, "a let device cannot be let again: {}", refused.body);
-        ensure!(refused.body["refund"]["amount"]["amount"] == "0.60", "a refused order is refunded in full");
-        self.say(
-            "refuse",
-            "Ron orders the same device; the order is refused and his 0.60 USD are due back in full",
-        );
+    async fn refuse(&mut self, order: &str) -> anyhow::Result<()> {
+        self.market.bazaar.node.pay(order, PRICE)?;
+        self.work().await?;
+        let refused = self.market.bazaar.order(order)?;
+        ensure!(refused.state == State::Refunded, "a let device is not let again: {}", refused.state.name());
+        let back = self.market.bazaar.node.received(&refused.refund_address);
+        ensure!(back == PRICE, "a refused order is refunded in full, not {back} of {PRICE}");
+        let back = btc(back)?;
+        let text = format!("Ron had ordered the same device and pays too late; all of his {back} are back");
+        self.say("refuse", &text);
         Ok(())
     }
 
-    async fn extend(&mut self, contract: ContractId) -> anyhow::Result<()> {
+    async fn extend(&mut self, rented: &Rental) -> anyhow::Result<()> {
         self.market.app.clock.advance(HOUR);
-        let path = format!("/v1/contracts/{contract}/extensions");
-        let asked = self.market.rita.api.post(&path, json!({ "term_s": HOUR })).await?;
-        let order = json!({
-            "order_id": "1003",
-            "renter": self.market.rita.id,
-            "item": { "kind": "extension", "contract": contract, "extension": asked["extension"] },
-            "paid": asked["price"],
-        });
-        self.market.shop.api.post("/v1/orders", order).await?;
-        self.say("extend", "Rita asks for another hour and pays 0.60 USD; her rental runs 3 hours");
+        let path = format!("/v1/contracts/{}/extensions", rented.contract);
+        rented.api.post(&path, json!({ "term_s": HOUR })).await?;
+        self.work().await?;
+        let listing = self.market.bazaar.extension(rented.contract).await?;
+        let listing = listing.context("an extension that was asked for is listed")?;
+        let order = self.market.bazaar.buy(rented.renter, &listing.slug, 1)?;
+        self.work().await?;
+        let note = self.market.bazaar.note(&order)?;
+        let until = note.get("until").context("an extension says until when")?;
+        ensure!(*until == BEGIN.plus(3 * HOUR).to_string(), "her rental runs 3 hours, not until {until}");
+        let price = btc(PRICE)?;
+        let text =
+            format!("Rita asks for another hour and buys its listing for {price}; she has until {until}");
+        self.say("extend", &text);
         Ok(())
     }
 
@@ -160,20 +198,25 @@ impl Story {
         self.market.leased(device, 2).await?;
         ensure!(!machine.data().join("thesis.txt").exists(), "ended data is erased before the next lease");
         self.say("erase", "the agent erases Rita's data, sends its receipt and registers again at epoch 2");
-        Ok(())
+        self.work().await
     }
 
     async fn terminate(&mut self, device: DeviceId) -> anyhow::Result<()> {
-        let order = self.market.order("1004", &self.market.ron, device, 10 * HOUR, "6.00");
-        let accepted = self.market.shop.api.post("/v1/orders", order).await?;
-        let contract = accepted["contract"].as_str().context("an accepted order has a contract")?.to_string();
-        self.say("rent", "Ron pays 6.00 USD for 10 hours on epoch 2");
+        let order = self.market.bazaar.buy(self.market.ron, &rental(device, HOUR), 10)?;
+        self.work().await?;
+        let rented = self.handed_over(self.market.ron, &order)?;
+        self.say("rent", &format!("Ron pays {} for 10 hours on epoch 2", btc(10 * PRICE)?));
         self.market.app.clock.advance(4 * HOUR);
-        let quote = self.market.ron.api.get(&format!("/v1/contracts/{contract}/refund-quote")).await?;
-        let end = json!({ "quoted_at": quote["at"] });
-        self.market.ron.api.post(&format!("/v1/contracts/{contract}/termination"), end).await?;
-        ensure!(quote["total"]["amount"] == "3.60", "6 of 10 hours come back: {quote}");
-        self.say("terminate", "after 4 hours Ron ends it; the quote said 3.60 USD and 3.60 USD are due back");
+        let path = format!("/v1/contracts/{}", rented.contract);
+        let quote = rented.api.get(&format!("{path}/refund-quote")).await?;
+        let quoted: Money = serde_json::from_value(quote["total"].clone())?;
+        ensure!(quoted.minor() == 6 * PRICE, "6 of 10 hours come back: {quote}");
+        rented.api.post(&format!("{path}/termination"), json!({ "quoted_at": quote["at"] })).await?;
+        self.work().await?;
+        let back = self.market.bazaar.node.received(&self.market.bazaar.order(&order)?.refund_address);
+        ensure!(back == quoted.minor(), "{back} came back of the quoted {quoted}");
+        let back = btc(back)?;
+        self.say("terminate", &format!("after 4 hours Ron ends it; {back} were quoted and are back"));
         self.market.leased(device, 3).await?;
         self.say("erase", "erased again, and back on the market at epoch 3");
         Ok(())
@@ -182,68 +225,13 @@ impl Story {
     async fn pay(&mut self) -> anyhow::Result<()> {
         self.market.settle_down().await?;
         scheduler::run_all(&self.market.app).await;
-        self.market.settle_down().await?;
-        let settled = self.market.shop.api.settle_all().await?;
-        self.market.settle_down().await?;
-        self.say("pay", &format!("the shop settles {settled} refunds and payouts and reports each"));
-        Ok(())
-    }
-
-    /// Prints who got what, and checks that it is all of what was paid.
-    async fn audit(&mut self) -> anyhow::Result<()> {
-        let app = &self.market.app;
-        let contracts = app.views.contracts(ContractScope::All, None, Page::oldest(100)).await?;
-        let name = |id| {
-            let people: [(&str, &Somebody); 2] = [("Rita", &self.market.rita), ("Ron", &self.market.ron)];
-            people.into_iter().find(|(_, somebody)| somebody.id == id).map_or("?", |(name, _)| name)
-        };
-        let mut rows = Vec::new();
-        for c in &contracts {
-            let zero = Money::zero(c.paid.asset());
-            let (owner, fee) = (c.payout.unwrap_or(zero), c.fee.unwrap_or(zero));
-            let parts = c.refunded.plus(owner).and_then(|sum| sum.plus(fee));
-            ensure!(
-                parts == Some(c.paid),
-                "contract {}: {parts:?} is not what was paid, {}",
-                c.contract,
-                c.paid
-            );
-            let status = format!("{:?}", c.status).to_lowercase();
-            let cells = [c.epoch.to_string(), name(c.renter).into(), status, c.paid.decimal().to_string()];
-            let money = [c.refunded, owner, fee].map(|m| m.decimal().to_string());
-            rows.push(cells.into_iter().chain(money).collect::<Vec<_>>());
-        }
-        rows.push(["-", "Ron", "refused", "0.60", "0.60", "0.00", "0.00"].map(String::from).to_vec());
-        let open = self.market.auditor.api.get("/v1/refunds?status=due").await?;
-        ensure!(open["items"].as_array().is_some_and(Vec::is_empty), "every refund is settled");
-        println!();
-        print!("{}", layout(&["epoch", "renter", "end", "paid", "refunded", "owner", "fee"], &rows));
-        let events = app.executor.log().head().await?.map_or(0, |head| head + 1);
-        println!(
-            "\nAmounts in USD. {events} events hold all of this; paid = refunded + owner + fee in every row."
-        );
-        self.accounts().await
-    }
-
-    /// Prints where every account of the journal ends.
-    async fn accounts(&self) -> anyhow::Result<()> {
-        let mut rows = Vec::new();
-        for row in self.market.app.views.balances(Accounts::All, None, MAX_LIMIT).await? {
-            let holds = Signed { minor: row.minor, asset: row.asset };
-            ensure!(
-                row.minor == 0 || !row.account.is_liability(),
-                "nothing is owed any more: {}",
-                row.account
-            );
-            rows.push(vec![row.account.to_string(), holds.to_string()]);
-        }
-        println!(
-            "\nWhat is left in escrow are the operator's fees. Every account of the journal ends like this, which"
-        );
-        println!(
-            "`berth export journal | hledger -f - balance --flat --empty` shows of a folder kept with --data:\n"
-        );
-        print!("{}", layout(&["account", "USD"], &rows));
+        self.work().await?;
+        self.market.bazaar.node.mine(1);
+        self.work().await?;
+        let payments = self.market.payments().await?.len();
+        let arrived = btc(self.market.bazaar.node.received(ADA))?;
+        let text = format!("{payments} refunds and payouts have left the node's wallet; Ada has {arrived}");
+        self.say("pay", &text);
         Ok(())
     }
 }
