@@ -14,13 +14,16 @@ use std::{
 
 use serde_json::{Value, json};
 
-const BERTH: &str = env!("CARGO_BIN_EXE_berth");
+pub const BERTH: &str = env!("CARGO_BIN_EXE_berth");
 /// Times the server is killed.
 const KILLS: usize = 8;
 /// Seconds bought by an order.
 const TERM_S: i64 = 2;
 
-struct World {
+/// A server in a process of its own, and agents in theirs.
+pub struct World {
+    /// Environment variables of the server.
+    pub settings: Vec<(&'static str, String)>,
     dir: tempfile::TempDir,
     port: u16,
     server: Option<Child>,
@@ -38,40 +41,42 @@ impl Drop for World {
 }
 
 impl World {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
-        Self { dir: tempfile::tempdir().unwrap(), port, server: None, agents: Vec::new(), http }
+        let (dir, settings) = (tempfile::tempdir().unwrap(), Vec::new());
+        Self { settings, dir, port, server: None, agents: Vec::new(), http }
     }
 
     fn data(&self) -> PathBuf {
         self.dir.path().join("data")
     }
 
-    fn berth(&self) -> Command {
+    pub fn berth(&self) -> Command {
         let mut command = Command::new(BERTH);
         command.env("BERTH_DATA", self.data()).env("BERTH_LOG", "error").stdin(Stdio::null());
         for job in ["EXPIRY", "EXTENSION_LAPSE", "PAYOUT", "LOST", "LOST_GRACE"] {
             command.env(format!("BERTH_JOBS_{job}"), "* * * * * *");
         }
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         command
     }
 
-    fn start(&mut self) {
+    pub fn start(&mut self) {
         let listen = format!("127.0.0.1:{}", self.port);
         let server = self.berth().args(["serve", "--listen", &listen]).stdout(Stdio::null()).spawn().unwrap();
         self.server = Some(server);
     }
 
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         let mut server = self.server.take().unwrap();
         server.kill().unwrap();
         server.wait().unwrap();
     }
 
     /// Opens an account; answers with its id and token.
-    fn account(&self, role: &str, more: &[&str]) -> (String, String) {
+    pub fn account(&self, role: &str, more: &[&str]) -> (String, String) {
         let mut add = self.berth();
         add.args(["account", "add", "--json", "--name", role, "--role", role]).args(more);
         let output = add.output().unwrap();
@@ -82,7 +87,7 @@ impl World {
     }
 
     /// Sends until the server answers; the same request every time.
-    async fn send(&self, token: &str, method: &str, path: &str, body: &Value, key: &str) -> (u16, Value) {
+    pub async fn send(&self, token: &str, method: &str, path: &str, body: &Value, key: &str) -> (u16, Value) {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let url = format!("http://127.0.0.1:{}{path}", self.port);
@@ -103,14 +108,14 @@ impl World {
         }
     }
 
-    async fn get(&self, token: &str, path: &str) -> Value {
+    pub async fn get(&self, token: &str, path: &str) -> Value {
         let (status, body) = self.send(token, "GET", path, &Value::Null, "").await;
         assert_eq!(status, 200, "{path}: {body}");
         body
     }
 
     /// Enrols a device, offers it and starts its agent.
-    async fn device(&mut self, owner: &str, name: &str) -> String {
+    pub async fn device(&mut self, owner: &str, name: &str, terms: Value) -> String {
         let (status, enrolled) =
             self.send(owner, "POST", "/v1/devices", &json!({ "name": name }), name).await;
         assert_eq!(status, 201, "{enrolled}");
@@ -124,17 +129,15 @@ impl World {
         std::fs::write(folder.join("agent.json"), config.to_string()).unwrap();
         self.agents.push(agent(&folder));
         let device = enrolled["device"].as_str().unwrap().to_string();
-        let offer = json!({
-            "title": name, "min_term_s": 1, "max_term_s": 3600,
-            "rates": [{ "per": "hour", "price": { "amount": "1800.00", "asset": "USD" } }],
-        });
+        let mut offer = json!({ "title": name });
+        offer.as_object_mut().unwrap().extend(terms.as_object().unwrap().clone());
         let (status, answer) =
             self.send(owner, "PUT", &format!("/v1/devices/{device}/offer"), &offer, &device).await;
         assert!(status < 300, "{answer}");
         device
     }
 
-    fn events(&self) -> Vec<Value> {
+    pub fn events(&self) -> Vec<Value> {
         let output = self.berth().args(["export", "events"]).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let text = String::from_utf8(output.stdout).unwrap();
@@ -204,12 +207,17 @@ async fn killing_the_server_again_and_again_loses_nothing_and_doubles_nothing() 
     world.start();
     let mut devices = Vec::new();
     for name in ["pi-a", "pi-b"] {
-        devices.push(world.device(&owner, name).await);
+        let terms = json!({
+            "min_term_s": 1, "max_term_s": 3600,
+            "rates": [{ "per": "hour", "price": { "amount": "1800.00", "asset": "USD" } }],
+        });
+        devices.push(world.device(&owner, name, terms).await);
     }
 
     let until = Instant::now() + Duration::from_millis(900 * KILLS as u64);
     let acknowledged = {
         let view = World {
+            settings: Vec::new(),
             dir: tempfile::tempdir().unwrap(),
             port: world.port,
             server: None,

@@ -7,3 +7,4 @@ mod money;
 mod predecessor;
 mod random;
 mod selling;
+mod serve;
