@@ -15,6 +15,7 @@ pub mod event_stream;
 pub mod events;
 pub mod extract;
 pub mod frame;
+pub mod guide;
 pub mod history;
 pub mod idempotency;
 pub mod journal;
@@ -38,7 +39,7 @@ pub mod tokens;
 pub mod treasury;
 pub mod webhooks;
 
-use axum::{Router, extract::DefaultBodyLimit, middleware};
+use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
 
@@ -50,6 +51,7 @@ pub fn router(app: App) -> Router {
     let docs = SwaggerUi::new("/docs").external_url_unchecked("/openapi.json", openapi::finish(document));
     router
         .merge(docs)
+        .route("/docs/openbazaar", get(guide::openbazaar))
         // Around what exists only: a path or method that does not is told so, whatever else is wrong with the request.
         .route_layer(middleware::from_fn_with_state(app.clone(), idempotency::once))
         .fallback(frame::no_such_path)

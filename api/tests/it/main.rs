@@ -9,6 +9,7 @@ mod bare;
 mod books;
 mod conditions;
 mod crash;
+mod demo;
 mod document;
 mod frame;
 mod leaving;
