@@ -175,6 +175,15 @@ impl Private {
         Ok(())
     }
 
+    /// Takes everything of a kind off that list.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn end_attention_to(&self, what: &str) -> Result<(), PrivateError> {
+        sqlx::query("delete from attention where what = ?").bind(what).execute(&self.pool).await?;
+        Ok(())
+    }
+
     /// What a human should look at, oldest first, at most 500.
     ///
     /// # Errors

@@ -144,6 +144,7 @@ fn for_operators() -> OpenApiRouter<App> {
         .routes(routes!(webhooks::rotate_webhook_secret))
         .routes(routes!(webhooks::enable_webhook))
         .routes(routes!(status::list_attention))
+        .routes(routes!(status::end_attention))
         .routes(routes!(status::server_status))
         .routes(routes!(status::connector_status))
 }

@@ -5,10 +5,15 @@ use std::time::Duration;
 use axum::{extract::State, http::StatusCode};
 use domain::time::Time;
 use projections::private::Attention as AttentionRow;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{answer::Answer, auth::Auditor, list::List};
+use super::{
+    answer::Answer,
+    auth::{Auditor, Operator},
+    extract::Json,
+    list::List,
+};
 use crate::{app::App, error::Problem, openbazaar::Status};
 
 /// How many events the views may be behind before the server counts as not ready.
@@ -129,6 +134,32 @@ pub async fn list_attention(
 ) -> Result<Answer<List<Attention>>, Problem> {
     let items = app.private.attention().await?.into_iter().map(Into::into).collect();
     Ok(Answer::ok(List { items, next: None }))
+}
+
+/// Something that was seen to.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SeenTo {
+    /// What it is about, as listed.
+    #[schema(min_length = 1, max_length = 300)]
+    subject: String,
+    /// What kind of trouble, as listed.
+    #[schema(min_length = 1, max_length = 300)]
+    what: String,
+}
+
+/// Takes something off the list of what a human should look at; it comes back when its cause does. What is not on the list
+/// is off it already.
+#[utoipa::path(post, path = "/v1/attention/seen-to", tag = "server", security(("token" = ["operator"])),
+    request_body = SeenTo, responses((status = 204, description = "It is off the list")))]
+pub async fn end_attention(
+    State(app): State<App>,
+    _caller: Operator,
+    Json(SeenTo { subject, what }): Json<SeenTo>,
+) -> Result<Answer<()>, Problem> {
+    app.private.end_attention(&subject, &what).await?;
+    tracing::info!(subject, what, "an operator saw to it");
+    Ok(Answer::done(None))
 }
 
 /// How the OpenBazaar connector is, as of its last look.

@@ -3,12 +3,15 @@
 use domain::{
     event::SystemPart,
     id::{OrderId, OrderKey},
+    time::{Seconds, Time},
 };
 use projections::private::Attention;
 
-use super::client::Client;
+use super::{client::Client, wire::Order};
 use crate::{app::App, config::OpenBazaar, error::Problem, execute::By};
 
+/// The longest wait until an order is looked at again that waits for something, in seconds.
+const MAX_AGAIN_S: Seconds = 7 * 86_400;
 /// What operators are told about the node as a whole.
 pub(super) const NODE: &str = "openbazaar";
 
@@ -36,6 +39,13 @@ impl Desk {
         let id = if part == 0 { order.to_owned() } else { format!("{order}.{part}") };
         let id = OrderId::new(id).map_err(|e| Problem::invalid(e.to_string()))?;
         Ok(OrderKey { marketplace: self.settings().marketplace.clone(), id })
+    }
+
+    /// When to look at an order again though nothing says so: soon for a young one, ever later for an old one.
+    pub fn again(&self, order: &Order, least_s: Seconds) -> Time {
+        let now = self.app.clock.time();
+        let age = now.since(order.placed().unwrap_or(now));
+        now.plus(age.clamp(least_s, MAX_AGAIN_S.max(least_s)))
     }
 
     /// Puts something on the list of what a human should look at.

@@ -26,35 +26,32 @@ const fn went_back(state: State) -> bool {
     matches!(state, State::Refunded | State::Declined | State::Canceled)
 }
 
-/// Records what it cost to bring an order's money into the wallet, once it is known.
-pub(super) async fn collect(desk: &Desk, id: &str, order: &Order, known: &Recorded) -> Result<(), Failure> {
-    let Some(out) = order.out().filter(|_| is_open(order, known)) else { return Ok(()) };
-    let key = desk.key(id, 0)?;
-    let state = desk.app.executor.load::<Ledger>(&key).await?.state;
-    if state.has_collected(&out.txid) {
-        return Ok(());
+/// Records what it cost to bring an order's money into the wallet, once it is known; answers when to look again for it.
+pub(super) async fn collect(
+    desk: &Desk,
+    id: &str,
+    order: &Order,
+    known: &Recorded,
+) -> Result<Option<Time>, Failure> {
+    if known.parts.is_empty() || order.payment().method == Method::AddressRequest || went_back(order.state) {
+        return Ok(None);
     }
-    let Some(arrived) = arrived(desk, order, known).await? else { return Ok(()) };
-    let Some(cost) = order.money(-out.big_value.0 - arrived).filter(|cost| !cost.is_zero()) else {
-        return Ok(());
+    let again = Some(desk.again(order, AGAIN_S));
+    let Some(out) = order.out() else {
+        // Whoever is content with a moderated order lets the escrow go; it may be on its way.
+        return Ok(again.filter(|_| !order.state.is_open() && order.payment().method == Method::Moderated));
     };
-    let collect = OrderCommand::Collect { reference: out.txid.clone(), cost };
-    desk.app
-        .executor
-        .execute::<Ledger>(&key, collect, &desk.by())
-        .await
-        .map_err(crate::error::Problem::from)?;
-    Ok(())
-}
-
-fn is_open(order: &Order, known: &Recorded) -> bool {
-    !known.parts.is_empty() && order.payment().method != Method::AddressRequest && !went_back(order.state)
-}
-
-/// When to look again for money that is on its way into the wallet.
-pub(super) fn waits(desk: &Desk, order: &Order, known: &Recorded) -> Option<Time> {
-    let waits = order.out().is_none() && is_open(order, known);
-    waits.then(|| desk.app.clock.time().plus(AGAIN_S))
+    let key = desk.key(id, 0)?;
+    if desk.app.executor.load::<Ledger>(&key).await?.state.has_collected(&out.txid) {
+        return Ok(None);
+    }
+    let Some(arrived) = arrived(desk, order, known).await? else { return Ok(again) };
+    if let Some(cost) = order.money(-out.big_value.0 - arrived).filter(|cost| !cost.is_zero()) {
+        let collect = OrderCommand::Collect { reference: out.txid.clone(), cost };
+        let done = desk.app.executor.execute::<Ledger>(&key, collect, &desk.by()).await;
+        done.map_err(crate::error::Problem::from)?;
+    }
+    Ok(None)
 }
 
 /// How much of what left the order's address was not taken on the way; `None` while that is not known.

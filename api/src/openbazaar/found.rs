@@ -11,7 +11,7 @@ use domain::time::Seconds;
 use super::{
     client::Trouble,
     desk::{Desk, Failure},
-    payments::{Case, DISPUTE, Next, REFUND, REJECT, SPEND, fail, settle, unproved},
+    payments::{Case, DISPUTE, FOUND, Next, REFUND, REJECT, SPEND, fail, settle, unproved},
     plan::{gone_back, percent},
     wallet,
     wire::{Method, Order, State},
@@ -37,7 +37,7 @@ pub(super) async fn recover(
         REJECT => rejected(desk, case).await,
         DISPUTE => disputed(desk, case).await,
         // Somebody else's try, or one that broke off between its two steps: nothing was asked of the node.
-        "openbazaar found" => fail(desk, case, "it broke off; nothing was asked of the node".into()).await,
+        FOUND => fail(desk, case, "it broke off; nothing was asked of the node".into()).await,
         _ => Ok(Next::Done),
     }
 }

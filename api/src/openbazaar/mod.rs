@@ -211,6 +211,8 @@ impl Connector {
     /// What must be known before anything is done.
     async fn prepare(&mut self) -> Result<(), Failure> {
         people::shop(&self.desk.app).await?;
+        // Those that still hold are told again.
+        self.desk.app.private.end_attention_to(payments::WAITS).await?;
         self.desk.app.private.openbazaar_since(self.desk.app.clock.time()).await?;
         self.desk.coins = self.desk.node.coins().await?;
         let mut after = String::new();
@@ -221,6 +223,7 @@ impl Connector {
             self.open.extend(page.into_iter().map(|id| (id, 0)));
         }
         self.is_ready = true;
+        self.desk.end(NODE, AWAY).await?;
         tracing::info!(
             url = self.desk.node.url(),
             coins = self.desk.coins.join(","),

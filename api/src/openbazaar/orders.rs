@@ -100,8 +100,8 @@ async fn step(desk: &Desk, id: &str, order: &Order) -> Result<Step, Failure> {
         }
         return Ok(Step::Rest(None));
     }
-    escrow::collect(desk, id, order, &known).await?;
-    match order.state {
+    let collect_at = escrow::collect(desk, id, order, &known).await?;
+    let step = match order.state {
         State::AwaitingPayment => unpaid(desk, id, order, &known, received).await,
         State::Pending => pending(desk, id, order, &known, received).await,
         State::AwaitingFulfillment | State::PartiallyFulfilled => {
@@ -115,10 +115,14 @@ async fn step(desk: &Desk, id: &str, order: &Order) -> Result<Step, Failure> {
         _ if !known.parts.is_empty() => {
             record(desk, id, order, &known, received).await?;
             disputes::conclude(desk, id, order, &known).await?;
-            Ok(Step::Rest(escrow::waits(desk, order, &known)))
+            Ok(Step::Rest(None))
         }
         _ => Ok(Step::Rest(None)),
-    }
+    }?;
+    Ok(match step {
+        Step::Rest(look_at) => Step::Rest([look_at, collect_at].into_iter().flatten().min()),
+        Step::Again => Step::Again,
+    })
 }
 
 fn subject(desk: &Desk, id: &str) -> Result<String, Failure> {
@@ -149,8 +153,6 @@ async fn unpaid(
     if now < until && known.parts.is_empty() {
         return Ok(Step::Rest(Some(until)));
     }
-    // Nothing tells of a part that is paid later: it is looked for again and again, each time after twice as long.
-    let later = Some(now.plus(now.since(order.placed().unwrap_or(now)).max(desk.settings().unpaid_after_s)));
     if order.payment().method == Method::AddressRequest {
         record(desk, id, order, known, received).await?;
     } else if order.received(0) > 0 {
@@ -160,10 +162,9 @@ async fn unpaid(
         );
         desk.call(&subject(desk, id)?, ODD, detail).await?;
     }
-    if order.received(0) > received.minor() {
-        return Ok(Step::Rest(Some(now.plus(desk.settings().poll_s))));
-    }
-    Ok(Step::Rest(later))
+    // Nothing tells of a part that is paid later.
+    let least_s = if order.received(0) > received.minor() { 0 } else { desk.settings().unpaid_after_s };
+    Ok(Step::Rest(Some(desk.again(order, least_s.max(desk.settings().poll_s)))))
 }
 
 /// Paid while the node was away: taken when it can be honoured, else recorded to go back.
@@ -174,12 +175,15 @@ async fn pending(
     known: &Recorded,
     received: Money,
 ) -> Result<Step, Failure> {
-    let soon = Some(desk.app.clock.time().plus(desk.settings().poll_s));
+    let soon = Some(desk.again(order, desk.settings().poll_s));
     if received.is_zero() {
         return Ok(Step::Rest(soon));
     }
     let (asked, _) = asked(desk, order).await?;
-    let takes = known.parts.is_empty() && asked.is_likely(order.payment().method, received);
+    let method = order.payment().method;
+    // What is in the wallet already can only be taken, and paid back from there.
+    let takes =
+        method == Method::AddressRequest || known.parts.is_empty() && asked.is_likely(method, received);
     if takes || matches!(known.fate, Some(Fate::Accepted(_))) {
         desk.node.confirm(id, false).await?;
         return Ok(Step::Again);
@@ -196,7 +200,7 @@ async fn funded(
     known: &Recorded,
     received: Money,
 ) -> Result<Step, Failure> {
-    let soon = Some(desk.app.clock.time().plus(desk.settings().poll_s));
+    let soon = Some(desk.again(order, desk.settings().poll_s));
     if received.minor() < order.payment().big_amount.0 {
         return Ok(Step::Rest(soon));
     }
@@ -246,6 +250,9 @@ async fn record(
     let (asked, renter) = asked(desk, order).await?;
     let parts = asked.parts(order, id, known, received);
     let any = !parts.is_empty();
+    if !any {
+        desk.call(&subject(desk, id)?, ODD, "it was paid in too many parts; see the node").await?;
+    }
     for (part, item, paid) in parts {
         let key = desk.key(id, part)?;
         let outcome = orders::receive(&desk.app, key.clone(), item, renter, paid, &desk.by()).await?;

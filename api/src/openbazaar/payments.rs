@@ -46,10 +46,10 @@ pub(super) const SPEND: &str = "openbazaar spend";
 pub(super) const REFUND: &str = "openbazaar refund";
 pub(super) const REJECT: &str = "openbazaar reject";
 pub(super) const DISPUTE: &str = "openbazaar dispute";
-const FOUND: &str = "openbazaar found";
+pub(super) const FOUND: &str = "openbazaar found";
 
 /// What operators are told of a settlement that does not get on.
-const WAITS: &str = "payment waits";
+pub(super) const WAITS: &str = "payment waits";
 /// The longest wait before a settlement is attended to again, in seconds.
 const MAX_WAIT_S: Seconds = 3_600;
 /// The longest text of a reason, in bytes.
@@ -155,9 +155,8 @@ impl Payments {
         let subject = format!("settlement-{id}");
         match next {
             Next::Done => {
-                if self.waiting.remove(&id).is_some() {
-                    desk.end(&subject, WAITS).await?;
-                }
+                self.waiting.remove(&id);
+                desk.end(&subject, WAITS).await?;
             }
             Next::Wait(why) => {
                 let waiting = self.waiting.entry(id).or_insert_with(|| Waiting {
@@ -247,7 +246,7 @@ async fn back(desk: &Desk, case: Case) -> Result<Next, Failure> {
         Some(out) => !is_used(desk, &case, &out.txid).await?,
         None => true,
     };
-    let plan = plan::refund(Back { order: &order, whole, by_split });
+    let plan = plan::refund(Back { order: &order, due: case.due.amount.minor(), whole, by_split });
     tracing::debug!(settlement = %case.id, ?plan, "a refund is planned");
     let bad_address = case.failed.as_deref().is_some_and(make::is_bad_address);
     let own = Some(order.contract.buyer_order.refund_address.trim());

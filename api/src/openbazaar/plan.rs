@@ -34,6 +34,8 @@ pub(super) enum Plan {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Back<'a> {
     pub order: &'a Order,
+    /// How much, in minor units.
+    pub due: i128,
     /// Whether it is all that was ever paid for the order.
     pub whole: bool,
     /// Whether a moderator's decision pays it, and paid nothing else yet.
@@ -43,14 +45,14 @@ pub(super) struct Back<'a> {
 /// How a refund leaves.
 pub(super) fn refund(back: Back<'_>) -> Plan {
     use {Method as M, State as S};
-    let Back { order, whole, by_split } = back;
+    let Back { order, due, whole, by_split } = back;
     match (order.payment().method, order.state, whole) {
         (M::AddressRequest, S::AwaitingPayment, _) => Plan::Spend,
         (M::Direct | M::Moderated, S::AwaitingPayment, _) => {
             Plan::Wait("the node cannot give back a part-payment to an address of several keys")
         }
-        (_, S::Pending, true) => Plan::Reject,
-        (_, S::Pending, false) => Plan::Wait("the order is not confirmed yet"),
+        (M::Direct | M::Moderated, S::Pending, true) => Plan::Reject,
+        (_, S::Pending, _) => Plan::Wait("the order is not confirmed yet"),
         (_, S::AwaitingFulfillment | S::PartiallyFulfilled, true) => Plan::Refund,
         (M::AddressRequest | M::Direct, S::AwaitingFulfillment | S::PartiallyFulfilled, false) => Plan::Spend,
         (M::Moderated, S::AwaitingFulfillment | S::PartiallyFulfilled, false) => {
@@ -67,6 +69,12 @@ pub(super) fn refund(back: Back<'_>) -> Plan {
             Some(record) => Plan::Found { txid: record.txid.clone(), moved: record.big_value.0.abs() },
             None => Plan::Wait("the buyer's node has not taken its money back yet"),
         },
+        // What came after the node had paid the order back.
+        (M::AddressRequest, S::Refunded, false)
+            if gone_back(order).is_some_and(|back| back.big_value.0 + due <= order.received(0)) =>
+        {
+            Plan::Spend
+        }
         (_, S::Refunded | S::Declined | S::Canceled, false) => {
             Plan::Wait("the node shows that the order was paid back as a whole: settle this by hand")
         }
@@ -163,7 +171,8 @@ mod tests {
     }
 
     fn planned(method: &str, state: &str, whole: bool, out: bool, split: Option<i128>) -> Plan {
-        refund(Back { order: &order(method, state, out, split), whole, by_split: split.is_some() })
+        let due = if whole { 1_000_000 } else { 300_000 };
+        refund(Back { order: &order(method, state, out, split), due, whole, by_split: split.is_some() })
     }
 
     fn found(txid: &str, moved: i128) -> Plan {
@@ -219,6 +228,17 @@ mod tests {
             assert!(matches!(planned(method, state, true, false, None), Plan::Wait(_)), "{state}");
             assert!(matches!(planned(method, state, false, true, None), Plan::Wait(_)), "{state}");
         }
+    }
+
+    #[test]
+    fn what_is_paid_after_the_order_went_back_is_spent() {
+        let mut order = order("ADDRESS_REQUEST", "REFUNDED", false, None);
+        let back = |order: &Order| refund(Back { order, due: 5_000, whole: false, by_split: false });
+        assert!(matches!(back(&order), Plan::Wait(_)), "the refund paid all that came");
+        let late =
+            Record { txid: "late".into(), big_value: super::super::wire::Units(5_000), confirmations: 0 };
+        order.payment_address_transactions.push(late);
+        assert_eq!(back(&order), Plan::Spend);
     }
 
     #[test]

@@ -129,6 +129,9 @@ const TABLE: &[(&str, u16, &[&str])] = &[
     ("rotate_webhook_secret", 412, &["operator"]),
     ("enable_webhook", 412, &["operator"]),
     ("list_attention", 200, WATCHERS),
+    ("end_attention", 204, &["operator"]),
+    // There is no node.
+    ("connector_status", 404, WATCHERS),
     ("server_status", 200, WATCHERS),
 ];
 
@@ -236,6 +239,7 @@ impl World {
             "change_account" => json!({"email": "r@example.org"}),
             "grant_role" => json!({"role": "owner"}),
             "add_webhook" => webhook(),
+            "end_attention" => json!({"subject": "openbazaar", "what": "node away"}),
             "issue_token" => json!({"label": "mine", "roles": ["renter"]}),
             _ => return None,
         })

@@ -51,6 +51,10 @@ async fn orders_for_other_listings_are_left_alone_where_the_operator_says_so() {
         subject.ends_with(&order) && what == "order for something else"
     };
     assert!(calls.iter().any(about), "{calls:?}");
+    let (subject, what, _) = calls.iter().find(|call| about(call)).unwrap();
+    let seen = json!({"subject": subject, "what": what});
+    bazaar.test.post("/v1/attention/seen-to", &bazaar.test.operator, &seen).await.ok();
+    assert!(!bazaar.attention().await.iter().any(about));
 }
 
 #[tokio::test(flavor = "multi_thread")]
