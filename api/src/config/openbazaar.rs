@@ -127,10 +127,11 @@ impl OpenBazaar {
 
     pub(super) fn check(&self) -> anyhow::Result<()> {
         for (name, url) in [("url", &self.url), ("moderator.url", &self.moderator.url)] {
-            let ok = url.is_empty()
-                || Url::parse(url)
-                    .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-            ensure!(ok, "openbazaar.{name} must be like http://127.0.0.1:4002");
+            let is_plain = |url: Url| {
+                matches!(url.scheme(), "http" | "https") && url.has_host() && url.username().is_empty()
+            };
+            let ok = url.is_empty() || Url::parse(url).is_ok_and(is_plain);
+            ensure!(ok, "openbazaar.{name} must be like http://127.0.0.1:4002, without a user");
         }
         let seconds = [
             ("poll_s", self.poll_s),
@@ -180,6 +181,7 @@ mod tests {
             format!("{:#}", crate::config::load(None, env.into_iter(), &[]).unwrap_err())
         };
         assert!(fails("BERTH_OPENBAZAAR_URL", "127.0.0.1:4002").contains("openbazaar.url"));
+        assert!(fails("BERTH_OPENBAZAAR_URL", "http://u:p@127.0.0.1:4002").contains("openbazaar.url"));
         assert!(fails("BERTH_OPENBAZAAR_POLL_S", "0").contains("openbazaar.poll_s"));
         assert!(fails("BERTH_OPENBAZAAR_UNKNOWN_AFTER_S", "90").contains("openbazaar.timeout_s"));
         assert!(fails("BERTH_OPENBAZAAR_MODERATORS", "Qm1;Qm2").contains("openbazaar.moderators"));

@@ -8,7 +8,7 @@
 //! # Correctness
 //! What should be listed follows from the ledger at the moment of looking, so it does not matter how often, when or in
 //! what order something is marked. A call with an unknown outcome leaves its mark, and every call can be repeated: a
-//! listing is put up under its own name, so a second one finds the first. Listings are removed before any is put up.
+//! listing is put up under its own name, so a second one finds the first.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -147,63 +147,67 @@ impl Shop {
         }
     }
 
-    /// Does what is marked; whether something is left.
+    /// Does what is marked, as far as [`MAX_CALLS`] goes; whether something is left. What is listed comes first: it may
+    /// have to go.
     async fn tidy(&mut self, desk: &Desk) -> Result<bool, Failure> {
+        let (listed, new): (Vec<_>, Vec<_>) =
+            self.marked.iter().copied().partition(|marked| self.of(*marked).next().is_some());
         let mut calls = 0;
-        let mut wanted = Vec::new();
-        let mut puzzled = BTreeSet::new();
-        for marked in self.marked.clone() {
-            let mut there = wanted_of(desk, marked).await?;
-            let prefix = marked.prefix();
-            let mine = self.listed.range(prefix.clone()..).map(|(slug, _)| slug.clone());
-            let mine: Vec<_> = mine.take_while(|slug| slug.starts_with(&prefix)).collect();
-            for slug in mine {
-                if !there.iter().any(|(wanted, _)| wanted.to_string() == slug) {
-                    if calls >= MAX_CALLS {
-                        return Ok(true);
-                    }
-                    calls += 1;
-                    match desk.node.remove_listing(&slug).await {
-                        Ok(()) => self.forget(desk, &slug).await?,
-                        Err(trouble) if trouble.is_down() => return Err(trouble.into()),
-                        Err(trouble) => {
-                            tracing::warn!(slug, error = %trouble, "a listing was not removed; trying again");
-                            puzzled.insert(marked);
-                        }
-                    }
-                }
-            }
-            there.retain(|(slug, listing)| {
-                let (slug, content) = (slug.to_string(), Digest::of(&canonical_json(listing)));
-                self.listed.get(&slug) != Some(&content) && self.refused.get(&slug) != Some(&content)
-            });
-            if there.is_empty() && !puzzled.contains(&marked) {
-                self.marked.remove(&marked);
-            }
-            wanted.extend(there.into_iter().map(|(slug, listing)| (marked, slug, listing)));
-        }
-        for (marked, slug, listing) in wanted {
+        for marked in listed.into_iter().chain(new) {
             if calls >= MAX_CALLS {
                 return Ok(true);
             }
-            calls += 1;
-            match self.put_up(desk, &slug.to_string(), &listing).await {
-                Ok(()) => {}
-                Err(Failure::Node(trouble)) if !trouble.is_down() => {
-                    tracing::warn!(%slug, error = %trouble, "a listing is not up; trying again");
-                    puzzled.insert(marked);
-                }
-                Err(other) => return Err(other),
-            }
-            if !puzzled.contains(&marked) {
+            if self.tidy_one(desk, marked, &mut calls).await? {
                 self.marked.remove(&marked);
             }
         }
         Ok(false)
     }
 
-    async fn put_up(&mut self, desk: &Desk, slug: &str, listing: &Value) -> Result<(), Failure> {
-        let content = Digest::of(&canonical_json(listing));
+    /// The listings of something that are up.
+    fn of(&self, marked: Marked) -> impl Iterator<Item = &String> {
+        let prefix = marked.prefix();
+        let from = self.listed.range(prefix.clone()..).map(|(slug, _)| slug);
+        from.take_while(move |slug| slug.starts_with(&prefix))
+    }
+
+    /// Makes the listings of something what they should be; whether they are, as far as anybody can tell.
+    async fn tidy_one(&mut self, desk: &Desk, marked: Marked, calls: &mut usize) -> Result<bool, Failure> {
+        let wanted: BTreeMap<String, Value> = wanted_of(desk, marked)
+            .await?
+            .into_iter()
+            .map(|(slug, listing)| (slug.to_string(), listing))
+            .collect();
+        let gone: Vec<_> = self.of(marked).filter(|slug| !wanted.contains_key(*slug)).cloned().collect();
+        let mut is_done = true;
+        for slug in gone {
+            *calls += 1;
+            match desk.node.remove_listing(&slug).await {
+                Ok(()) => self.forget(desk, &slug).await?,
+                Err(trouble) => is_done &= puzzled(&slug, trouble)?,
+            }
+        }
+        for (slug, listing) in wanted {
+            let content = Digest::of(&canonical_json(&listing));
+            if self.listed.get(&slug) == Some(&content) || self.refused.get(&slug) == Some(&content) {
+                continue;
+            }
+            *calls += 1;
+            match self.put_up(desk, &slug, &listing, content).await {
+                Err(Failure::Node(trouble)) => is_done &= puzzled(&slug, trouble)?,
+                other => other?,
+            }
+        }
+        Ok(is_done)
+    }
+
+    async fn put_up(
+        &mut self,
+        desk: &Desk,
+        slug: &str,
+        listing: &Value,
+        content: Digest,
+    ) -> Result<(), Failure> {
         let known = self.listed.contains_key(slug);
         let first = if known {
             desk.node.replace_listing(listing).await
@@ -237,6 +241,15 @@ impl Shop {
         tracing::info!(slug, "a listing is gone");
         Ok(())
     }
+}
+
+/// Nobody knows what came of a call: it is made again; unless no call can be made now.
+fn puzzled(slug: &str, trouble: Trouble) -> Result<bool, Failure> {
+    if trouble.is_down() {
+        return Err(trouble.into());
+    }
+    tracing::warn!(slug, error = %trouble, "a listing is not as it should be; trying again");
+    Ok(false)
 }
 
 /// What was put up, as it was remembered.

@@ -169,3 +169,62 @@ async fn a_webhook_that_failed_is_due_at_its_next_try_and_a_disabled_one_when_it
     assert_eq!((enabled.next, enabled.failures, enabled.last_success_at), (9, 0, Some(NOW)));
     assert_eq!(enabled.last_error, Some(("no".into(), NOW)), "what went wrong last stays known");
 }
+
+#[tokio::test]
+async fn a_lease_has_one_holder_until_it_runs_out_or_is_given_back() {
+    let (_dir, private) = store().await;
+    let (first, second) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let take = async |holder, at: i64| {
+        private.take_lease("x", holder, NOW.plus(at), NOW.plus(at + 30)).await.unwrap()
+    };
+    assert_eq!(take(first, 0).await, Some(1));
+    assert_eq!(take(second, 29).await, None);
+    assert_eq!(take(first, 29).await, Some(1), "kept, not taken anew");
+    assert_eq!(take(second, 59).await, Some(2));
+    assert_eq!(take(first, 60).await, None);
+    private.end_lease("x", first, NOW.plus(60)).await.unwrap();
+    assert_eq!(take(first, 60).await, None, "only its holder gives it back");
+    private.end_lease("x", second, NOW.plus(60)).await.unwrap();
+    assert_eq!(take(first, 60).await, Some(3));
+}
+
+#[tokio::test]
+async fn orders_are_looked_at_again_when_their_time_comes() {
+    let (_dir, private) = store().await;
+    let order = |id: &str, open, look_at: Option<i64>, failures| LookedAt {
+        id: id.into(),
+        state: "PENDING".into(),
+        open,
+        look_at: look_at.map(|s| NOW.plus(s)),
+        failures,
+    };
+    for row in [order("a", true, Some(5), 0), order("b", false, None, 0), order("c", true, Some(1), 2)] {
+        private.openbazaar_looked_at(&row).await.unwrap();
+    }
+    assert_eq!(private.openbazaar_due(NOW.plus(4), 9).await.unwrap(), ["c"]);
+    assert_eq!(private.openbazaar_due(NOW.plus(5), 9).await.unwrap(), ["c", "a"]);
+    assert_eq!(private.openbazaar_open("", 9).await.unwrap(), ["a", "c"]);
+    assert_eq!(private.openbazaar_open("a", 9).await.unwrap(), ["c"]);
+    assert_eq!(private.openbazaar_failures("c").await.unwrap(), 2);
+    let states = private.openbazaar_states(&["a".into(), "c".into(), "z".into()]).await.unwrap();
+    assert_eq!(states["a"], ("PENDING".into(), None));
+    assert_eq!(states["c"], ("PENDING".into(), Some(NOW.plus(1))));
+    assert_eq!(states.len(), 2);
+    private.openbazaar_looked_at(&order("c", true, None, 0)).await.unwrap();
+    assert_eq!(private.openbazaar_due(NOW.plus(5), 9).await.unwrap(), ["a"]);
+    let since = private.openbazaar_since(NOW).await.unwrap();
+    assert_eq!((since, private.openbazaar_since(NOW.plus(9)).await.unwrap()), (NOW, NOW));
+}
+
+#[tokio::test]
+async fn listings_are_remembered_until_they_are_gone() {
+    let (_dir, private) = store().await;
+    for (slug, content) in [("b", 1), ("a", 2), ("b", 3)] {
+        private.openbazaar_listed(slug, Some(Digest([content; 32]))).await.unwrap();
+    }
+    let all = private.openbazaar_listings("", 9).await.unwrap();
+    assert_eq!(all, [("a".into(), Digest([2; 32])), ("b".into(), Digest([3; 32]))]);
+    private.openbazaar_listed("a", None).await.unwrap();
+    assert_eq!(private.openbazaar_listings("", 9).await.unwrap().len(), 1);
+    assert!(private.openbazaar_listings("b", 9).await.unwrap().is_empty());
+}
