@@ -44,10 +44,7 @@ pub(super) async fn recover(
 
 async fn spent(desk: &Desk, case: &Case, trouble: Option<&Trouble>) -> Result<Next, Failure> {
     let amount = case.due.amount;
-    let Some(coin) = desk.coin(amount.asset()) else {
-        return Ok(Next::Wait(format!("the node has no wallet for {} any more", amount.asset())));
-    };
-    match wallet::by_memo(&desk.node, coin, case.since, &case.id.to_string()).await? {
+    match wallet::by_memo(&desk.node, &case.coin, case.since, &case.id.to_string()).await? {
         Some(tx) => {
             let left = -tx.value.0;
             let moved = left.min(amount.minor());
@@ -60,16 +57,12 @@ async fn spent(desk: &Desk, case: &Case, trouble: Option<&Trouble>) -> Result<Ne
 async fn refunded(desk: &Desk, case: &Case, trouble: Option<&Trouble>) -> Result<Next, Failure> {
     let order = desk.node.order(case.order()).await?;
     let moderated = order.payment().method == Method::Moderated;
-    let asset = case.due.amount.asset();
-    let Some(coin) = desk.coin(asset) else {
-        return Ok(Next::Wait(format!("the node has no wallet for {asset}")));
-    };
     match (order.state, gone_back(&order)) {
         (State::Refunded, Some(record)) if moderated => {
             settle(desk, case, &record.txid, record.big_value.0.abs(), 0).await
         }
         (State::Refunded, Some(record)) => {
-            let tx = wallet::find(&desk.node, coin, case.since, |tx| tx.txid == record.txid).await?;
+            let tx = wallet::find(&desk.node, &case.coin, case.since, |tx| tx.txid == record.txid).await?;
             match tx {
                 Some(tx) => {
                     let moved = record.big_value.0;

@@ -46,14 +46,11 @@ pub(super) fn is_harmless(trouble: &Trouble, words: &[&str]) -> bool {
 
 /// Pays from the wallet.
 pub(super) async fn spend(desk: &Desk, case: Case, address: &str) -> Result<Next, Failure> {
-    let amount = case.due.amount;
-    let Some(coin) = desk.coin(amount.asset()) else {
-        return Ok(Next::Wait(format!("the node has no wallet for {}", amount.asset())));
-    };
+    let (amount, coin) = (case.due.amount, case.coin.clone());
     let memo = case.id.to_string();
     // A ledger that was restored from a backup may have forgotten it.
-    let before = wallet::by_memo(&desk.node, coin, case.since, &memo).await?;
-    let newest = wallet::newest(&desk.node, coin).await?;
+    let before = wallet::by_memo(&desk.node, &coin, case.since, &memo).await?;
+    let newest = wallet::newest(&desk.node, &coin).await?;
     let Some(case) = start(desk, &case, SPEND).await? else { return Ok(Next::Done) };
     if let Some(tx) = before {
         let left = -tx.value.0;
@@ -61,11 +58,11 @@ pub(super) async fn spend(desk: &Desk, case: Case, address: &str) -> Result<Next
         return settle(desk, &case, &tx.txid, moved, left - moved).await;
     }
     let fee_level = &desk.settings().fee_level;
-    let spend = Spend { coin, address, amount, fee_level, memo: &memo, order: case.order() };
+    let spend = Spend { coin: &coin, address, amount, fee_level, memo: &memo, order: case.order() };
     let trouble = desk.node.spend(&spend).await.err();
     if let Some(trouble) = trouble.as_ref().filter(|trouble| is_harmless(trouble, &NOT_SPENT))
-        && wallet::by_memo(&desk.node, coin, case.since, &memo).await?.is_none()
-        && !wallet::has_nameless(&desk.node, coin, newest.as_deref(), amount.minor()).await?
+        && wallet::by_memo(&desk.node, &coin, case.since, &memo).await?.is_none()
+        && !wallet::has_nameless(&desk.node, &coin, newest.as_deref(), amount.minor()).await?
     {
         return fail(desk, &case, trouble.to_string()).await;
     }
@@ -74,16 +71,13 @@ pub(super) async fn spend(desk: &Desk, case: Case, address: &str) -> Result<Next
 
 /// Lets the node pay the whole order back.
 pub(super) async fn refund(desk: &Desk, case: Case) -> Result<Next, Failure> {
-    let amount = case.due.amount;
-    let Some(coin) = desk.coin(amount.asset()) else {
-        return Ok(Next::Wait(format!("the node has no wallet for {}", amount.asset())));
-    };
-    let newest = wallet::newest(&desk.node, coin).await?;
+    let (amount, coin) = (case.due.amount, case.coin.clone());
+    let newest = wallet::newest(&desk.node, &coin).await?;
     let Some(case) = start(desk, &case, REFUND).await? else { return Ok(Next::Done) };
     let trouble = desk.node.refund(case.order()).await.err();
     if let Some(trouble) = trouble.as_ref().filter(|trouble| is_harmless(trouble, &NOT_REFUNDED))
         && desk.node.order(case.order()).await?.state != State::Refunded
-        && !wallet::has_nameless(&desk.node, coin, newest.as_deref(), amount.minor()).await?
+        && !wallet::has_nameless(&desk.node, &coin, newest.as_deref(), amount.minor()).await?
     {
         return fail(desk, &case, trouble.to_string()).await;
     }

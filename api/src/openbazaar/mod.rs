@@ -76,6 +76,7 @@ enum Part {
     Sales,
     Shop,
     Payments,
+    Watch,
 }
 
 /// Works on one node.
@@ -94,6 +95,8 @@ pub struct Connector {
     /// Orders that notifications were about; those that the list has are looked at in its order.
     mentioned: Vec<String>,
     listed_at: Option<Time>,
+    /// When payments that were sent are looked at again.
+    watch_at: Time,
     answered_at: Time,
     is_ready: bool,
 }
@@ -121,6 +124,7 @@ impl Connector {
             notified: None,
             mentioned: Vec::new(),
             listed_at: None,
+            watch_at: Time::MIN,
             answered_at: app.clock.time(),
             is_ready: false,
             desk,
@@ -179,8 +183,13 @@ impl Connector {
         // One that fails holds up no other, unless nothing can be done at all.
         let mut first = None;
         let mut more = false;
-        for part in [Part::Hints, Part::Notifications, Part::Sales, Part::Shop, Part::Payments] {
-            if !is_time && matches!(part, Part::Notifications | Part::Sales) {
+        for part in [Part::Hints, Part::Notifications, Part::Sales, Part::Shop, Part::Payments, Part::Watch] {
+            let skipped = match part {
+                Part::Notifications | Part::Sales => !is_time,
+                Part::Watch => self.watch_at > now,
+                Part::Hints | Part::Shop | Part::Payments => false,
+            };
+            if skipped {
                 continue;
             }
             match self.do_part(part).await {
@@ -205,6 +214,11 @@ impl Connector {
             Part::Sales => self.sales().await,
             Part::Shop => self.shop.open(&self.desk).await,
             Part::Payments => self.payments.settle(&self.desk, &mut self.lease).await.map(|()| false),
+            Part::Watch => {
+                self.payments.watch(&self.desk).await?;
+                self.watch_at = self.desk.app.clock.time().plus(self.desk.settings().compare_s);
+                Ok(false)
+            }
         }
     }
 

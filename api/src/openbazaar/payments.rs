@@ -13,7 +13,7 @@
 //! a call can still have its effect, quarantined for an operator. One payment is under way at a time. What leaves an
 //! escrow can leave it once, whatever is asked: only that may be asked again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use domain::{
     event::Revision,
@@ -33,7 +33,7 @@ use super::{
     lease::Lease,
     make, plan,
     plan::{Back, Plan},
-    sources,
+    sources, wallet,
     wanted::{Recorded, recorded},
 };
 use crate::{
@@ -50,6 +50,10 @@ pub(super) const FOUND: &str = "openbazaar found";
 
 /// What operators are told of a settlement that does not get on.
 pub(super) const WAITS: &str = "payment waits";
+/// What operators are told of a payment that never arrives though it was sent.
+const DIED: &str = "payment died";
+/// Seconds for which payments that were sent are watched.
+const WATCHED_S: Seconds = 3 * 86_400;
 /// The longest wait before a settlement is attended to again, in seconds.
 const MAX_WAIT_S: Seconds = 3_600;
 /// The longest text of a reason, in bytes.
@@ -69,6 +73,8 @@ pub(super) enum Next {
 pub(super) struct Case {
     pub id: SettlementId,
     pub due: SettlementDue,
+    /// The code of its coin.
+    pub coin: String,
     pub revision: Option<Revision>,
     pub attempt: u32,
     /// Why the last try failed.
@@ -141,6 +147,33 @@ impl Payments {
         Ok(())
     }
 
+    /// Looks whether a payment that counts as arrived will never be confirmed after all: then an operator must see to it.
+    pub async fn watch(&self, desk: &Desk) -> Result<(), Failure> {
+        let since = desk.app.clock.time().plus(-WATCHED_S);
+        let marketplace = Some(desk.settings().marketplace.clone());
+        let wanted = SettlementFilter {
+            status: Some(SettlementStatus::Settled),
+            marketplace,
+            ..SettlementFilter::default()
+        };
+        let rows = desk.app.views.settlements(wanted, Page::newest(MAX_LIMIT)).await?;
+        let recent = rows.into_iter().filter(|row| row.ended_at.is_some_and(|at| at >= since));
+        let mut by_coin: BTreeMap<String, HashMap<String, SettlementId>> = BTreeMap::new();
+        for row in recent {
+            if let (Some(coin), Some(txid)) = (desk.coin(row.amount.asset()), row.reference) {
+                by_coin.entry(coin.to_owned()).or_default().insert(txid, row.settlement);
+            }
+        }
+        for (coin, payments) in by_coin {
+            let among = payments.keys().cloned().collect();
+            for txid in wallet::dead(&desk.node, &coin, since, &among).await? {
+                let detail = format!("the transaction {txid} is dead, so nothing arrived; pay it by hand");
+                desk.call(&format!("settlement-{}", payments[&txid]), DIED, detail).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn attend(&mut self, desk: &Desk, row: SettlementRow) -> Result<(), Failure> {
         let (now, id) = (desk.app.clock.time(), row.settlement);
         if self.waiting.get(&id).is_some_and(|waiting| waiting.until > now) {
@@ -180,9 +213,13 @@ impl Payments {
 async fn attend(desk: &Desk, row: &SettlementRow) -> Result<Next, Failure> {
     let Loaded { state, revision } = desk.app.executor.load::<Settlement>(&row.settlement).await?;
     let Some(due) = state.due().cloned() else { return Ok(Next::Done) };
+    let Some(coin) = desk.coin(due.amount.asset()).map(str::to_owned) else {
+        return Ok(Next::Wait(format!("the node has no wallet for {}", due.amount.asset())));
+    };
     let mut case = Case {
         id: row.settlement,
         due,
+        coin,
         revision,
         attempt: state.attempt(),
         failed: None,
@@ -320,8 +357,8 @@ pub(super) async fn start(desk: &Desk, case: &Case, method: &str) -> Result<Opti
         Ok(done) => {
             desk.app.catch_up(done.position).await;
             let (revision, attempt) = (done.revision, done.state.attempt());
-            let (id, due, failed) = (case.id, case.due.clone(), case.failed.clone());
-            Ok(Some(Case { id, due, revision, attempt, failed, since }))
+            let (id, due, coin, failed) = (case.id, case.due.clone(), case.coin.clone(), case.failed.clone());
+            Ok(Some(Case { id, due, coin, revision, attempt, failed, since }))
         }
         Err(ExecuteError::Stale { .. } | ExecuteError::Refused(_)) => Ok(None),
         Err(other) => Err(Problem::from(other).into()),

@@ -1,5 +1,7 @@
 //! The wallet's history: what proves that a payment happened.
 
+use std::collections::HashSet;
+
 use domain::time::Time;
 
 use super::{
@@ -21,6 +23,11 @@ const MAX_FEE: i128 = 100_000;
 /// The state of a transaction that never happens.
 const DEAD: &str = "DEAD";
 
+/// Whether what is older than this was before `since`, whatever the clocks say.
+fn is_before(tx: &Transaction, since: Time) -> bool {
+    time_of(&tx.timestamp).is_some_and(|at| at.plus(MARGIN_S) < since)
+}
+
 /// Looks through a wallet's transactions back to `since`, the newest first, for the one that is wanted. One that never
 /// happens is not it.
 ///
@@ -36,15 +43,41 @@ pub async fn find(
     loop {
         let page = node.transactions(coin, PAGE, &after).await?.transactions;
         let Some(last) = page.last() else { return Ok(None) };
-        let too_old = time_of(&last.timestamp).is_some_and(|at| at.plus(MARGIN_S) < since);
+        let is_over = page.len() < PAGE || is_before(last, since);
         looked += page.len();
-        let whole = page.len() == PAGE;
         after.clone_from(&last.txid);
         if let Some(found) = page.into_iter().find(|tx| tx.status != DEAD && is_wanted(tx)) {
             return Ok(Some(found));
         }
-        if too_old || !whole || looked >= MAX_LOOKED {
+        if is_over || looked >= MAX_LOOKED {
             return Ok(None);
+        }
+    }
+}
+
+/// Which of these transactions will never happen, of those that the wallet saw since then.
+///
+/// # Errors
+/// When the node does not answer.
+pub async fn dead(
+    node: &Client,
+    coin: &str,
+    since: Time,
+    among: &HashSet<String>,
+) -> Answered<HashSet<String>> {
+    let mut dead = HashSet::new();
+    let (mut after, mut looked) = (String::new(), 0);
+    loop {
+        let page = node.transactions(coin, PAGE, &after).await?.transactions;
+        let Some(last) = page.last() else { return Ok(dead) };
+        let is_over = page.len() < PAGE || is_before(last, since);
+        looked += page.len();
+        after.clone_from(&last.txid);
+        dead.extend(
+            page.into_iter().filter(|tx| tx.status == DEAD && among.contains(&tx.txid)).map(|tx| tx.txid),
+        );
+        if is_over || looked >= MAX_LOOKED {
+            return Ok(dead);
         }
     }
 }

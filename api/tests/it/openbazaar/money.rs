@@ -292,3 +292,28 @@ async fn what_the_wallet_cannot_pay_is_paid_when_it_can_and_dust_is_left_to_an_o
     let calls = bazaar.attention().await;
     assert!(calls.iter().any(|(_, _, detail)| detail.contains("settle it by hand")), "{calls:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_dies_after_it_was_sent_is_on_the_operators_list() {
+    for leaves_early in [true, false] {
+        let mut bazaar = Bazaar::new().await;
+        let device = bazaar.device().await;
+        let (first, second) = (bazaar.node.buyer(), bazaar.node.buyer());
+        let orders = [first, second].map(|buyer| bazaar.buy(buyer, &device, 4, Method::AddressRequest));
+        bazaar.work().await;
+        let order = if leaves_early { &orders[0] } else { &orders[1] };
+        if leaves_early {
+            bazaar.end_all().await;
+            bazaar.work().await;
+        }
+        let to = bazaar.seen(order).refund_address;
+        let paid = bazaar.node.ledger().into_iter().find(|tx| tx.got(&to) > 0).unwrap();
+        bazaar.node.kill(&paid.txid);
+        bazaar.pass(3_600).await;
+        let calls = bazaar.attention().await;
+        assert!(
+            calls.iter().any(|(_, what, detail)| what == "payment died" && detail.contains(&paid.txid)),
+            "{calls:?}"
+        );
+    }
+}
