@@ -80,12 +80,9 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// Whether going on with something else is useless too.
+    /// Whether going on with something else is useless too. Trouble with the ledger may be one order's alone.
     pub fn stops_all(&self) -> bool {
-        match self {
-            Self::Node(trouble) => trouble.is_down(),
-            Self::Ledger(problem) => problem.status().is_server_error(),
-        }
+        matches!(self, Self::Node(trouble) if trouble.is_down())
     }
 }
 

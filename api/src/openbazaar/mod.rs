@@ -143,6 +143,10 @@ impl Connector {
     /// As [`Connector::cycle`]; the list of sales is read when it is time to.
     async fn work(&mut self) -> anyhow::Result<bool> {
         let leads = self.lease.take(&self.desk.app).await?;
+        if !leads && self.is_ready {
+            // Another server changes what is remembered here.
+            (self.shop, self.payments, self.is_ready) = (Shop::default(), Payments::default(), false);
+        }
         let done = if leads { self.lead().await } else { Ok(false) };
         let now = self.desk.app.clock.time();
         let answered = match &done {
@@ -193,16 +197,18 @@ impl Connector {
                 continue;
             }
             match self.do_part(part).await {
-                Ok(left) => more |= left,
+                Ok(left) => {
+                    more |= left;
+                    if matches!(part, Part::Sales) && !left {
+                        self.listed_at = Some(now);
+                    }
+                }
                 Err(failure) if failure.stops_all() => return Err(failure),
                 Err(failure) => {
                     tracing::warn!(?part, error = %failure, "a part of the OpenBazaar connector failed; trying again");
                     first.get_or_insert(failure);
                 }
             }
-        }
-        if is_time && first.is_none() {
-            self.listed_at = Some(now);
         }
         first.map_or(Ok(more), Err)
     }
@@ -229,6 +235,7 @@ impl Connector {
         self.desk.app.private.end_attention_to(payments::WAITS).await?;
         self.desk.app.private.openbazaar_since(self.desk.app.clock.time()).await?;
         self.desk.coins = self.desk.node.coins().await?;
+        self.open.clear();
         let mut after = String::new();
         loop {
             let page = self.desk.app.private.openbazaar_open(&after, 500).await?;
