@@ -6,6 +6,7 @@
 
 use domain::{
     id::ContractId,
+    order::RejectReason,
     time::{Interval, Time},
 };
 
@@ -69,6 +70,12 @@ pub fn extension(contract: ContractId, segment: Interval) -> String {
 #[must_use]
 pub fn over(contract: ContractId) -> String {
     format!("contract: {contract}; the rental is over already; what was not used is paid back")
+}
+
+/// The order was refused and is paid back.
+#[must_use]
+pub fn refused(reason: &RejectReason) -> String {
+    safe(&format!("refused: {reason}; what was paid is paid back"))
 }
 
 #[cfg(test)]

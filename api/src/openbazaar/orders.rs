@@ -11,10 +11,11 @@
 //! the ledger makes it due to go back; paying it back is the matter of [`super::payments`].
 
 use domain::{
+    account::Role,
     contract::Contract,
-    id::ContractId,
+    id::{AccountId, ContractId},
     money::Money,
-    order::Fate,
+    order::{Fate, OrderItem},
     time::{Interval, Seconds, Time},
 };
 use projections::{private::LookedAt, views::settlements::SettlementStatus};
@@ -95,34 +96,16 @@ async fn step(desk: &Desk, id: &str, order: &Order) -> Result<Step, Failure> {
     };
     if known.parts.is_empty() && is_foreign(desk, order).await? {
         if !received.is_zero() {
-            let detail = format!("{} was paid for {:?}; it is left to you", received, order.slug());
+            let detail = format!("{received} was paid for {:?}; it is left to you", order.slug());
             desk.call(&subject(desk, id)?, NOT_OURS, detail).await?;
         }
         return Ok(Step::Rest(None));
     }
     let collect_at = escrow::collect(desk, id, order, &known).await?;
-    let step = match order.state {
-        State::AwaitingPayment => unpaid(desk, id, order, &known, received).await,
-        State::Pending => pending(desk, id, order, &known, received).await,
-        State::AwaitingFulfillment | State::PartiallyFulfilled => {
-            funded(desk, id, order, &known, received).await
-        }
-        State::Disputed | State::Decided => disputes::follow(desk, id, order, &known).await.map(Step::Rest),
-        State::ProcessingError => {
-            desk.call(&subject(desk, id)?, ODD, "the node could not process it; see the node").await?;
-            Ok(Step::Rest(None))
-        }
-        _ if !known.parts.is_empty() => {
-            record(desk, id, order, &known, received).await?;
-            disputes::conclude(desk, id, order, &known).await?;
-            Ok(Step::Rest(None))
-        }
-        _ => Ok(Step::Rest(None)),
-    }?;
-    Ok(match step {
-        Step::Rest(look_at) => Step::Rest([look_at, collect_at].into_iter().flatten().min()),
-        Step::Again => Step::Again,
-    })
+    match (Look { desk, id, order, known: &known, received }).step().await? {
+        Step::Rest(look_at) => Ok(Step::Rest([look_at, collect_at].into_iter().flatten().min())),
+        Step::Again => Ok(Step::Again),
+    }
 }
 
 fn subject(desk: &Desk, id: &str) -> Result<String, Failure> {
@@ -140,155 +123,159 @@ async fn is_foreign(desk: &Desk, order: &Order) -> Result<bool, Failure> {
     Ok(before || desk.settings().other_listings == OtherListings::Leave)
 }
 
-/// Not paid in full: what was paid goes back when it was given time enough.
-async fn unpaid(
-    desk: &Desk,
-    id: &str,
-    order: &Order,
-    known: &Recorded,
+/// An order as the node and the ledger have it now.
+struct Look<'a> {
+    desk: &'a Desk,
+    id: &'a str,
+    order: &'a Order,
+    known: &'a Recorded,
+    /// What was paid in, with as many confirmations as are wanted.
     received: Money,
-) -> Result<Step, Failure> {
-    let now = desk.app.clock.time();
-    let until = order.placed().unwrap_or(now).plus(desk.settings().unpaid_after_s);
-    if now < until && known.parts.is_empty() {
-        return Ok(Step::Rest(Some(until)));
-    }
-    if order.payment().method == Method::AddressRequest {
-        record(desk, id, order, known, received).await?;
-    } else if order.received(0) > 0 {
-        let detail = format!(
-            "{received} was paid, which is not enough, to an address of several keys: the node \
-            cannot give it back before the rest is paid"
-        );
-        desk.call(&subject(desk, id)?, ODD, detail).await?;
-    }
-    // Nothing tells of a part that is paid later.
-    let least_s = if order.received(0) > received.minor() { 0 } else { desk.settings().unpaid_after_s };
-    Ok(Step::Rest(Some(desk.again(order, least_s.max(desk.settings().poll_s)))))
 }
 
-/// Paid while the node was away: taken when it can be honoured, else recorded to go back.
-async fn pending(
-    desk: &Desk,
-    id: &str,
-    order: &Order,
-    known: &Recorded,
-    received: Money,
-) -> Result<Step, Failure> {
-    let soon = Some(desk.again(order, desk.settings().poll_s));
-    if received.is_zero() {
-        return Ok(Step::Rest(soon));
-    }
-    let (asked, _) = asked(desk, order).await?;
-    let method = order.payment().method;
-    // What is in the wallet already can only be taken, and paid back from there.
-    let takes =
-        method == Method::AddressRequest || known.parts.is_empty() && asked.is_likely(method, received);
-    if takes || matches!(known.fate, Some(Fate::Accepted(_))) {
-        desk.node.confirm(id, false).await?;
-        return Ok(Step::Again);
-    }
-    record(desk, id, order, known, received).await?;
-    Ok(Step::Rest(soon))
-}
-
-/// Paid: recorded, and handed over when the ledger takes it.
-async fn funded(
-    desk: &Desk,
-    id: &str,
-    order: &Order,
-    known: &Recorded,
-    received: Money,
-) -> Result<Step, Failure> {
-    let soon = Some(desk.again(order, desk.settings().poll_s));
-    if received.minor() < order.payment().big_amount.0 {
-        return Ok(Step::Rest(soon));
-    }
-    if record(desk, id, order, known, received).await? {
-        return Ok(Step::Again);
-    }
-    match &known.fate {
-        Some(Fate::Accepted(accepted)) => {
-            let note = what_to_say(desk, known, accepted.contract, accepted.segment).await?;
-            desk.node.fulfil(id, &note).await?;
-            desk.end(&subject(desk, id)?, ODD).await?;
-            tracing::info!(order = id, contract = %accepted.contract, "an order was handed over");
-            Ok(Step::Again)
-        }
-        // Nobody may do it again on the node once it was paid back by hand.
-        Some(Fate::Rejected(rejected)) if order.payment().method != Method::Moderated => {
-            let row = desk.app.views.settlement(rejected.settlement).await?;
-            let paid_back = row.is_some_and(|row| row.status == SettlementStatus::Settled);
-            if paid_back {
-                desk.node
-                    .fulfil(id, &note::safe(&format!("refused: {}; paid back", rejected.reason)))
-                    .await?;
-                return Ok(Step::Again);
+impl Look<'_> {
+    async fn step(&self) -> Result<Step, Failure> {
+        let Self { desk, id, order, known, .. } = *self;
+        match order.state {
+            State::AwaitingPayment => self.unpaid().await,
+            State::Pending => self.pending().await,
+            State::AwaitingFulfillment | State::PartiallyFulfilled => self.funded().await,
+            State::Disputed | State::Decided => {
+                disputes::follow(desk, id, order, known).await.map(Step::Rest)
             }
-            Ok(Step::Rest(soon))
+            State::ProcessingError => {
+                self.call("the node could not process it; see the node").await?;
+                Ok(Step::Rest(None))
+            }
+            _ if !known.parts.is_empty() => {
+                self.record().await?;
+                disputes::conclude(desk, id, order, known).await?;
+                Ok(Step::Rest(None))
+            }
+            _ => Ok(Step::Rest(None)),
         }
-        _ => Ok(Step::Rest(soon)),
     }
-}
 
-async fn asked(desk: &Desk, order: &Order) -> Result<(Wanted, domain::id::AccountId), Failure> {
-    let renter = people::renter(&desk.app, &order.contract.buyer_order.buyer_id.peer_id).await?;
-    Ok((wanted(desk, order, renter).await?, renter))
-}
+    async fn call(&self, detail: impl Into<String>) -> Result<(), Failure> {
+        Ok(self.desk.call(&subject(self.desk, self.id)?, ODD, detail).await?)
+    }
 
-/// Records what was paid and is not recorded yet; whether anything was.
-async fn record(
-    desk: &Desk,
-    id: &str,
-    order: &Order,
-    known: &Recorded,
-    received: Money,
-) -> Result<bool, Failure> {
-    if received.minor() <= known.total() {
-        return Ok(false);
+    /// Looks again soon, and ever more rarely.
+    fn soon(&self) -> Option<Time> {
+        Some(self.desk.again(self.order, self.desk.settings().poll_s))
     }
-    let (asked, renter) = asked(desk, order).await?;
-    let parts = asked.parts(order, id, known, received);
-    let any = !parts.is_empty();
-    if !any {
-        desk.call(&subject(desk, id)?, ODD, "it was paid in too many parts; see the node").await?;
-    }
-    for (part, item, paid) in parts {
-        let key = desk.key(id, part)?;
-        let outcome = orders::receive(&desk.app, key.clone(), item, renter, paid, &desk.by()).await?;
-        let fate = match &outcome.fate {
-            Some(Fate::Accepted(_)) => "accepted".to_owned(),
-            Some(Fate::Rejected(e)) => format!("rejected: {}", e.reason),
-            None => "not decided yet".to_owned(),
-        };
-        tracing::info!(order = %key, %paid, fate, "a payment was recorded");
-    }
-    Ok(any)
-}
 
-async fn what_to_say(
-    desk: &Desk,
-    known: &Recorded,
-    contract: ContractId,
-    segment: Interval,
-) -> Result<String, Failure> {
-    let is_extension = matches!(
-        known.parts.first().map(|part| &part.item),
-        Some(domain::order::OrderItem::Extension { .. })
-    );
-    if is_extension {
-        return Ok(note::extension(contract, segment));
+    /// Not paid in full: what was paid goes back when it was given time enough.
+    async fn unpaid(&self) -> Result<Step, Failure> {
+        let (now, settings) = (self.desk.app.clock.time(), self.desk.settings());
+        let until = self.order.placed().unwrap_or(now).plus(settings.unpaid_after_s);
+        if now < until && self.known.parts.is_empty() {
+            return Ok(Step::Rest(Some(until)));
+        }
+        let there = self.order.received(0);
+        if self.order.payment().method == Method::AddressRequest {
+            self.record().await?;
+        } else if there > 0 {
+            let paid = self.received;
+            let why = "which is not enough, to an address of several keys: the node cannot give it back before the \
+                       rest is paid";
+            self.call(format!("{paid} was paid, {why}")).await?;
+        }
+        // Nothing tells of a part that is paid later.
+        let least_s = if there > self.received.minor() { settings.poll_s } else { settings.unpaid_after_s };
+        Ok(Step::Rest(Some(self.desk.again(self.order, least_s))))
     }
-    let Some(login) = contracts::credentials(&desk.app, contract).await? else {
-        return Ok(note::over(contract));
-    };
-    let state = desk.app.executor.load::<Contract>(&contract).await?.state;
-    let (until, renter) = match state.rental() {
-        Some(rental) => (rental.until(), rental.started.renter),
-        None => return Ok(note::over(contract)),
-    };
-    let roles = vec![domain::account::Role::Renter];
-    let label = format!("OpenBazaar rental {contract}");
-    let token = accounts::issue_token(&desk.app, renter, &label, roles, None).await?;
-    Ok(note::rental(&login, contract, until, &token.token))
+
+    /// Paid while the node was away: taken when it can be honoured, else recorded to go back.
+    async fn pending(&self) -> Result<Step, Failure> {
+        if self.received.is_zero() {
+            return Ok(Step::Rest(self.soon()));
+        }
+        let method = self.order.payment().method;
+        let (asked, _) = self.asked().await?;
+        let is_likely = self.known.parts.is_empty() && asked.is_likely(method, self.received);
+        // What is in the wallet already can only be taken, and paid back from there.
+        let takes = method == Method::AddressRequest || is_likely;
+        if takes || matches!(self.known.fate, Some(Fate::Accepted(_))) {
+            self.desk.node.confirm(self.id, false).await?;
+            return Ok(Step::Again);
+        }
+        self.record().await?;
+        Ok(Step::Rest(self.soon()))
+    }
+
+    /// Paid: recorded, and handed over when the ledger takes it.
+    async fn funded(&self) -> Result<Step, Failure> {
+        let (desk, id) = (self.desk, self.id);
+        if self.received.minor() < self.order.payment().big_amount.0 {
+            return Ok(Step::Rest(self.soon()));
+        }
+        if self.record().await? {
+            return Ok(Step::Again);
+        }
+        match &self.known.fate {
+            Some(Fate::Accepted(accepted)) => {
+                let note = self.what_to_say(accepted.contract, accepted.segment).await?;
+                desk.node.fulfil(id, &note).await?;
+                desk.end(&subject(desk, id)?, ODD).await?;
+                tracing::info!(order = id, contract = %accepted.contract, "an order was handed over");
+                Ok(Step::Again)
+            }
+            // Paid back from the wallet: so that nobody does it again on the node.
+            Some(Fate::Rejected(rejected)) if self.order.payment().method != Method::Moderated => {
+                let row = desk.app.views.settlement(rejected.settlement).await?;
+                if row.is_none_or(|row| row.status != SettlementStatus::Settled) {
+                    return Ok(Step::Rest(self.soon()));
+                }
+                desk.node.fulfil(id, &note::refused(&rejected.reason)).await?;
+                Ok(Step::Again)
+            }
+            _ => Ok(Step::Rest(self.soon())),
+        }
+    }
+
+    async fn asked(&self) -> Result<(Wanted, AccountId), Failure> {
+        let peer = &self.order.contract.buyer_order.buyer_id.peer_id;
+        let renter = people::renter(&self.desk.app, peer).await?;
+        Ok((wanted(self.desk, self.order, renter).await?, renter))
+    }
+
+    /// Records what was paid and is not recorded yet; whether anything was.
+    async fn record(&self) -> Result<bool, Failure> {
+        if self.received.minor() <= self.known.total() {
+            return Ok(false);
+        }
+        let (asked, renter) = self.asked().await?;
+        let parts = asked.parts(self.order, self.id, self.known, self.received);
+        let any = !parts.is_empty();
+        if !any {
+            self.call("it was paid in too many parts; see the node").await?;
+        }
+        for (part, item, paid) in parts {
+            let key = self.desk.key(self.id, part)?;
+            let by = self.desk.by();
+            let outcome = orders::receive(&self.desk.app, key.clone(), item, renter, paid, &by).await?;
+            let fate = match &outcome.fate {
+                Some(Fate::Accepted(_)) => "accepted".to_owned(),
+                Some(Fate::Rejected(e)) => format!("rejected: {}", e.reason),
+                None => "not decided yet".to_owned(),
+            };
+            tracing::info!(order = %key, %paid, fate, "a payment was recorded");
+        }
+        Ok(any)
+    }
+
+    async fn what_to_say(&self, contract: ContractId, segment: Interval) -> Result<String, Failure> {
+        let app = &self.desk.app;
+        if let Some(OrderItem::Extension { .. }) = self.known.parts.first().map(|part| &part.item) {
+            return Ok(note::extension(contract, segment));
+        }
+        let state = app.executor.load::<Contract>(&contract).await?.state;
+        let login = contracts::credentials(app, contract).await?;
+        let (Some(rental), Some(login)) = (state.rental(), login) else { return Ok(note::over(contract)) };
+        let label = format!("OpenBazaar rental {contract}");
+        let renter = rental.started.renter;
+        let token = accounts::issue_token(app, renter, &label, vec![Role::Renter], None).await?;
+        Ok(note::rental(&login, contract, rental.until(), &token.token))
+    }
 }
