@@ -179,7 +179,7 @@ pub struct Connector {
     answered_at: Time,
     /// Listings that are up.
     listings: usize,
-    /// Orders whose state can still change.
+    /// Orders that something is to be done about, or waited for.
     open_orders: usize,
     /// Payments that wait for something; the list of what to look at says for what.
     waiting_payments: usize,

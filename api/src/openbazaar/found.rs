@@ -11,8 +11,8 @@ use domain::time::Seconds;
 use super::{
     client::Trouble,
     desk::{Desk, Failure},
-    payments::{Case, DISPUTE, FOUND, Next, REFUND, REJECT, SPEND, fail, settle, unproved},
     plan::{gone_back, percent},
+    report::{Case, DISPUTE, FOUND, Next, REFUND, REJECT, SPEND, fail, settle, unproved},
     wallet,
     wire::{Method, Order, State},
 };

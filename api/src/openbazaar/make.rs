@@ -4,7 +4,7 @@ use super::{
     client::{Spend, Trouble},
     desk::{Desk, Failure},
     found,
-    payments::{Case, DISPUTE, Next, REFUND, REJECT, SPEND, fail, settle, start},
+    report::{Case, DISPUTE, Next, REFUND, REJECT, SPEND, fail, settle, start},
     wallet,
     wire::State,
 };

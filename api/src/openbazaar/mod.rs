@@ -26,6 +26,7 @@ mod orders;
 mod payments;
 mod people;
 mod plan;
+mod report;
 mod sales;
 mod shop;
 mod slug;
@@ -87,7 +88,7 @@ pub struct Connector {
     shop: Shop,
     payments: Payments,
     hints: Hints,
-    /// Orders whose state can still change, and the list they were last in.
+    /// Orders that something is to be done about, and the list they were last in.
     open: HashMap<String, u64>,
     list: u64,
     /// The newest notification that was read.

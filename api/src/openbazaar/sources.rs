@@ -12,8 +12,8 @@ use projections::log::MAX_PAGE;
 use super::{
     desk::{Desk, Failure, node_id},
     orders as looks,
-    payments::Case,
     plan::is_collected,
+    report::Case,
     wanted::recorded,
     wire::{Method, State},
 };
@@ -39,8 +39,8 @@ pub(super) async fn not_collected(desk: &Desk, case: &Case) -> Result<Option<Str
         if there < known {
             return Ok(Some(format!("order {id}: what was paid is not on the chain any more; see the node")));
         }
-        // Nothing tells of a payment that comes after the order was handed over.
-        if there > known {
+        // Nothing tells of a payment that comes after the order was handed over, or of an escrow that was let go.
+        if there > known || order.payment().method == Method::Moderated {
             looks::look(desk, id).await?;
         }
     }

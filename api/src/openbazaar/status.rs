@@ -17,7 +17,7 @@ pub struct Status {
     pub answered_at: Time,
     /// Listings that are up.
     pub listings: usize,
-    /// Orders whose state can still change.
+    /// Orders that something is to be done about, or waited for.
     pub open_orders: usize,
     /// Payments that wait for something.
     pub waiting_payments: usize,

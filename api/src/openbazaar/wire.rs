@@ -43,7 +43,9 @@ macro_rules! states {
         pub enum State { $($name,)* }
 
         impl State {
-            /// Every state, its number in queries, and whether it can still change.
+            /// Every state, its number in queries, and whether something is to be done about it or waited for. Most buyers
+            /// never complete an order that was handed over: nothing is waited for there, and a dispute is a state of
+            /// its own.
             pub const ALL: &'static [(Self, u8, bool)] = &[$((Self::$name, $number, $open),)*];
 
             /// As the node names it.
@@ -67,7 +69,7 @@ states! {
     AwaitingPickup = 2 "AWAITING_PICKUP" true,
     AwaitingFulfillment = 3 "AWAITING_FULFILLMENT" true,
     PartiallyFulfilled = 4 "PARTIALLY_FULFILLED" true,
-    Fulfilled = 5 "FULFILLED" true,
+    Fulfilled = 5 "FULFILLED" false,
     Completed = 6 "COMPLETED" false,
     Canceled = 7 "CANCELED" false,
     Declined = 8 "DECLINED" false,
@@ -80,13 +82,13 @@ states! {
 }
 
 impl State {
-    /// Whether it can still change by itself.
+    /// Whether something is to be done about it, or waited for.
     #[must_use]
     pub fn is_open(self) -> bool {
         Self::ALL.iter().any(|(state, _, open)| *state == self && *open)
     }
 
-    /// The numbers of the states that can still change, as queries take them.
+    /// The numbers of those states, as queries take them.
     #[must_use]
     pub fn open_numbers() -> String {
         let open = Self::ALL.iter().filter(|(_, _, open)| *open).map(|(_, number, _)| number.to_string());

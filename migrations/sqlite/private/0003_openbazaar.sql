@@ -13,7 +13,7 @@ create table leader_leases (
 create table openbazaar_orders (
     id text primary key,
     state text not null,
-    -- Whether its state can still change.
+    -- Whether something is to be done about it, or waited for.
     open integer not null check (open in (0, 1)),
     look_at integer,
     failures integer not null default 0

@@ -13,7 +13,7 @@ pub struct LookedAt {
     pub id: String,
     /// Its state, as the node names it.
     pub state: String,
-    /// Whether that can still change.
+    /// Whether something is to be done about it, or waited for.
     pub open: bool,
     /// When it is looked at again, changed or not.
     pub look_at: Option<Time>,
@@ -39,7 +39,7 @@ impl Private {
         Ok(rows.into_iter().map(item).collect())
     }
 
-    /// The ids of orders whose state can still change, after `after`, in the order of ids, at most `limit`.
+    /// The ids of orders that something is to be done about, after `after`, in the order of ids, at most `limit`.
     ///
     /// # Errors
     /// When the store fails.

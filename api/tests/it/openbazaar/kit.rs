@@ -138,17 +138,20 @@ impl Bazaar {
 
     /// Works until a call is held by the node, and breaks off there, as a server that is killed; whether one was.
     pub async fn work_until_held(&mut self) -> bool {
-        self.test.settle().await;
-        let node = &self.node;
-        let held = async {
-            while node.holding() == 0 {
-                tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        for _ in 0..4 {
+            self.test.settle().await;
+            let node = &self.node;
+            let held = async {
+                while node.holding() == 0 {
+                    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+                }
+            };
+            tokio::select! {
+                _ = self.connector.cycle() => {}
+                () = held => return true,
             }
-        };
-        tokio::select! {
-            _ = self.connector.cycle() => false,
-            () = held => true,
         }
+        false
     }
 
     /// The server is gone and comes back; its lease of the node has to run out.
