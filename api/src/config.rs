@@ -206,7 +206,11 @@ pub fn load(
         let text =
             std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
         let table: Table = toml::from_str(&text)
-            .map_err(|e| anyhow::anyhow!("{} is not TOML: {}", path.display(), e.to_string().trim_end()))?;
+            // Without the line itself, which may hold a password.
+            .map_err(|e| {
+                let line = e.span().map_or(0, |span| text[..span.start].matches('\n').count() + 1);
+                anyhow::anyhow!("{} is not TOML: line {line}: {}", path.display(), e.message())
+            })?;
         for (name, value) in leaves("", &Value::Table(table)) {
             set(&mut tree, &name, value).with_context(|| format!("in {}", path.display()))?;
             sources.insert(name, "file");

@@ -389,6 +389,7 @@ impl From<&RejectReason> for Problem {
             RejectReason::ModeratorRefused => (CONFLICT, "moderator-refused"),
             RejectReason::NotTheRenter => (CONFLICT, "not-the-renter"),
             RejectReason::Surplus => (CONFLICT, "surplus"),
+            RejectReason::Disputed => (CONFLICT, "order-disputed"),
         };
         Self::new(status, kind, format!("the order is rejected: {reason}"), refunded)
     }

@@ -128,11 +128,27 @@ impl OpenBazaar {
     pub(super) fn check(&self) -> anyhow::Result<()> {
         for (name, url) in [("url", &self.url), ("moderator.url", &self.moderator.url)] {
             let is_plain = |url: Url| {
-                matches!(url.scheme(), "http" | "https") && url.has_host() && url.username().is_empty()
+                matches!(url.scheme(), "http" | "https")
+                    && url.has_host()
+                    && url.username().is_empty()
+                    && url.query().is_none()
             };
             let ok = url.is_empty() || Url::parse(url).is_ok_and(is_plain);
             ensure!(ok, "openbazaar.{name} must be like http://127.0.0.1:4002, without a user");
         }
+        let knows = |url: &str, username: &str, password: &Secret, cookie: &Secret| {
+            url.is_empty() || (!username.is_empty() && !password.0.is_empty()) || !cookie.0.is_empty()
+        };
+        let (own, other) = (self, &self.moderator);
+        ensure!(
+            knows(&own.url, &own.username, &own.password, &own.cookie)
+                && knows(&other.url, &other.username, &other.password, &other.cookie),
+            "a node needs openbazaar.username and openbazaar.password, or openbazaar.cookie; a moderator's its own"
+        );
+        ensure!(
+            other.url.is_empty() || own.moderators().next().is_some(),
+            "openbazaar.moderators must name the moderator of openbazaar.moderator.url"
+        );
         let seconds = [
             ("poll_s", self.poll_s),
             ("compare_s", self.compare_s),
@@ -163,6 +179,7 @@ mod tests {
     #[test]
     fn passwords_are_never_shown() {
         let env = [
+            ("BERTH_OPENBAZAAR_USERNAME", "berth"),
             ("BERTH_OPENBAZAAR_PASSWORD", "hunter2"),
             ("BERTH_OPENBAZAAR_MODERATOR_COOKIE", "hunter3"),
             ("BERTH_OPENBAZAAR_URL", "http://127.0.0.1:4002"),
@@ -182,6 +199,8 @@ mod tests {
         };
         assert!(fails("BERTH_OPENBAZAAR_URL", "127.0.0.1:4002").contains("openbazaar.url"));
         assert!(fails("BERTH_OPENBAZAAR_URL", "http://u:p@127.0.0.1:4002").contains("openbazaar.url"));
+        assert!(fails("BERTH_OPENBAZAAR_URL", "http://127.0.0.1:4002?password=x").contains("openbazaar.url"));
+        assert!(fails("BERTH_OPENBAZAAR_URL", "http://127.0.0.1:4002").contains("openbazaar.password"));
         assert!(fails("BERTH_OPENBAZAAR_POLL_S", "0").contains("openbazaar.poll_s"));
         assert!(fails("BERTH_OPENBAZAAR_UNKNOWN_AFTER_S", "90").contains("openbazaar.timeout_s"));
         assert!(fails("BERTH_OPENBAZAAR_MODERATORS", "Qm1;Qm2").contains("openbazaar.moderators"));

@@ -80,6 +80,7 @@ pub const KINDS: &[(&str, u16, &str)] = &[
     ("nothing-paid", 422, "An order, a sweep or a movement must be of more than nothing."),
     ("order-decided", 409, "The order was decided the other way."),
     ("order-differs", 409, "The order id was received with other contents before."),
+    ("order-disputed", 409, "The order was disputed before it could be served; it is refunded in full."),
     ("overloaded", 503, "The server has too much to do right now."),
     ("paid-at-end", 409, "The rental is not long enough to be paid out by segments."),
     ("payout-not-due", 409, "The payout waits until its delay is over."),

@@ -74,6 +74,7 @@ pub type Answered<T> = Result<T, Trouble>;
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
+    timeout: Duration,
     url: String,
     username: String,
     password: Secret,
@@ -111,10 +112,13 @@ impl Client {
     ) -> anyhow::Result<Self> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let timeout = Duration::from_secs(timeout_s.unsigned_abs());
-        let http = reqwest::Client::builder().timeout(timeout).redirect(Policy::none()).no_proxy();
+        // A long list may take long, as long as it comes.
+        let http = reqwest::Client::builder().connect_timeout(timeout).read_timeout(timeout);
+        let http = http.redirect(Policy::none()).no_proxy();
         let http = http.user_agent(concat!("berth/", env!("CARGO_PKG_VERSION"))).build()?;
         Ok(Self {
             http,
+            timeout,
             url: url.trim_end_matches('/').to_owned(),
             username: username.to_owned(),
             password: password.clone(),
@@ -175,7 +179,7 @@ impl Client {
         path: &str,
         body: Option<&Value>,
     ) -> Answered<T> {
-        let request = self.request(method, path);
+        let request = self.request(method, path).timeout(self.timeout);
         let request = match body {
             Some(body) => request.json(body),
             None => request,

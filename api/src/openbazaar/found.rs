@@ -11,7 +11,8 @@ use domain::time::Seconds;
 use super::{
     client::Trouble,
     desk::{Desk, Failure},
-    plan::{gone_back, percent},
+    payments::is_used,
+    plan::{gone_back, moved, percent},
     report::{Case, DISPUTE, FOUND, Next, REFUND, REJECT, SPEND, fail, settle, unproved},
     wallet,
     wire::{Method, Order, State},
@@ -59,7 +60,7 @@ async fn refunded(desk: &Desk, case: &Case, trouble: Option<&Trouble>) -> Result
     let moderated = order.payment().method == Method::Moderated;
     match (order.state, gone_back(&order)) {
         (State::Refunded, Some(record)) if moderated => {
-            settle(desk, case, &record.txid, record.big_value.0.abs(), 0).await
+            settle(desk, case, &record.txid, moved(&order, record, case.due.amount.minor()), 0).await
         }
         (State::Refunded, Some(record)) => {
             let tx = wallet::find(&desk.node, &case.coin, case.since, |tx| tx.txid == record.txid).await?;
@@ -96,7 +97,7 @@ async fn rejected(desk: &Desk, case: &Case) -> Result<Next, Failure> {
     let order = desk.node.order(case.order()).await?;
     match (order.state, gone_back(&order)) {
         (State::Declined | State::Canceled | State::Refunded, Some(record)) => {
-            settle(desk, case, &record.txid, record.big_value.0.abs(), 0).await
+            settle(desk, case, &record.txid, moved(&order, record, case.due.amount.minor()), 0).await
         }
         (State::Declined | State::Canceled | State::Refunded, None) => {
             Ok(Next::Wait("the buyer's node has not taken its money back yet".into()))
@@ -140,13 +141,16 @@ async fn disputed(desk: &Desk, case: &Case) -> Result<Next, Failure> {
             },
             (State::Decided, None) => desk.node.release_funds(case.order()).await,
             (State::Decided | State::Resolved, Some(out)) => {
-                let moved = order.split().map_or(0, |split| split.buyer_output.big_amount.0);
-                if moved == 0 {
-                    return fail(desk, case, "the decision gave the buyer nothing".into()).await;
+                let given = order.split().map_or(0, |split| split.buyer_output.big_amount.0);
+                if given == 0 || is_used(desk, case, &out.txid).await? {
+                    return fail(desk, case, "the decision gave the buyer nothing for this".into()).await;
                 }
+                return settle(desk, case, &out.txid, given, 0).await;
+            }
+            (State::Refunded, Some(out)) => {
+                let moved = moved(&order, out, case.due.amount.minor());
                 return settle(desk, case, &out.txid, moved, 0).await;
             }
-            (State::Refunded, Some(out)) => return settle(desk, case, &out.txid, -out.big_value.0, 0).await,
             (State::Completed | State::PaymentFinalized, _) => {
                 return fail(desk, case, "the escrow came to the wallet before a moderator decided".into())
                     .await;

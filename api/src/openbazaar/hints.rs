@@ -18,7 +18,10 @@ use tokio_tungstenite::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{client::Client, wire::Notification};
+use super::{
+    client::Client,
+    wire::{Notification, is_id},
+};
 
 /// Orders that wait to be looked at, at most: the list of sales has the others.
 const MAX_WAITING: usize = 1_000;
@@ -68,9 +71,8 @@ impl Hints {
     fn heard(&self, text: &str) {
         let Ok(Frame { notification, wallet }) = serde_json::from_str(text) else { return };
         let order = notification.order_id + &notification.purchase_order_id + &wallet.order_id;
-        let is_id = (1..=128).contains(&order.len()) && order.bytes().all(|b| b.is_ascii_alphanumeric());
         let mut orders = self.0.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_id && orders.len() < MAX_WAITING {
+        if is_id(&order) && orders.len() < MAX_WAITING {
             orders.push(order);
             self.0.said.notify_one();
         }

@@ -62,7 +62,7 @@ pub(super) async fn spend(desk: &Desk, case: Case, address: &str) -> Result<Next
     let trouble = desk.node.spend(&spend).await.err();
     if let Some(trouble) = trouble.as_ref().filter(|trouble| is_harmless(trouble, &NOT_SPENT))
         && wallet::by_memo(&desk.node, &coin, case.since, &memo).await?.is_none()
-        && !wallet::has_nameless(&desk.node, &coin, newest.as_deref(), amount.minor()).await?
+        && !wallet::has_nameless(&desk.node, &coin, newest.as_deref(), amount).await?
     {
         return fail(desk, &case, trouble.to_string()).await;
     }
@@ -77,7 +77,7 @@ pub(super) async fn refund(desk: &Desk, case: Case) -> Result<Next, Failure> {
     let trouble = desk.node.refund(case.order()).await.err();
     if let Some(trouble) = trouble.as_ref().filter(|trouble| is_harmless(trouble, &NOT_REFUNDED))
         && desk.node.order(case.order()).await?.state != State::Refunded
-        && !wallet::has_nameless(&desk.node, &coin, newest.as_deref(), amount.minor()).await?
+        && !wallet::has_nameless(&desk.node, &coin, newest.as_deref(), amount).await?
     {
         return fail(desk, &case, trouble.to_string()).await;
     }

@@ -54,10 +54,12 @@ use self::{
     payments::Payments,
     sales::BATCH,
     shop::Shop,
-    wire::{Sale, State},
+    wire::{Sale, State, is_id},
 };
 use crate::{app::App, error::Problem};
 
+/// Failures of a part after which operators are told.
+const MAX_FAILURES: u32 = 5;
 /// Orders looked at in one cycle, at most; the others come in the next.
 const MAX_LOOKS: usize = 2_000;
 /// Notifications read at once.
@@ -70,7 +72,7 @@ const AWAY_S: i64 = 60;
 const GATHER: Duration = Duration::from_millis(200);
 
 /// What a cycle consists of.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Part {
     Hints,
     Notifications,
@@ -78,6 +80,23 @@ enum Part {
     Shop,
     Payments,
     Watch,
+}
+
+impl Part {
+    const ALL: [Self; 6] =
+        [Self::Hints, Self::Notifications, Self::Sales, Self::Shop, Self::Payments, Self::Watch];
+
+    /// What operators are told when it fails again and again.
+    const fn failing(self) -> &'static str {
+        match self {
+            Self::Hints => "orders cannot be looked at",
+            Self::Notifications => "notifications cannot be read",
+            Self::Sales => "sales cannot be listed",
+            Self::Shop => "listings cannot be kept",
+            Self::Payments => "payments cannot be made",
+            Self::Watch => "payments cannot be watched",
+        }
+    }
 }
 
 /// Works on one node.
@@ -100,6 +119,8 @@ pub struct Connector {
     watch_at: Time,
     answered_at: Time,
     is_ready: bool,
+    /// How often each part has failed since it last did not.
+    failed: HashMap<Part, u32>,
 }
 
 impl Connector {
@@ -128,6 +149,7 @@ impl Connector {
             watch_at: Time::MIN,
             answered_at: app.clock.time(),
             is_ready: false,
+            failed: HashMap::new(),
             desk,
         }))
     }
@@ -183,21 +205,23 @@ impl Connector {
             self.prepare().await?;
         }
         let now = self.desk.app.clock.time();
-        let list_at = self.listed_at.map(|at| at.plus(self.desk.settings().poll_s));
-        let is_time = list_at.is_none_or(|at| at <= now);
         // One that fails holds up no other, unless nothing can be done at all.
         let mut first = None;
         let mut more = false;
-        for part in [Part::Hints, Part::Notifications, Part::Sales, Part::Shop, Part::Payments, Part::Watch] {
-            let skipped = match part {
-                Part::Notifications | Part::Sales => !is_time,
-                Part::Watch => self.watch_at > now,
-                Part::Hints | Part::Shop | Part::Payments => false,
+        for part in Part::ALL {
+            let is_time = match part {
+                Part::Notifications | Part::Sales => {
+                    self.listed_at.is_none_or(|at| at.plus(self.desk.settings().poll_s) <= now)
+                }
+                Part::Watch => self.watch_at <= now,
+                Part::Hints | Part::Shop | Part::Payments => true,
             };
-            if skipped {
+            if !is_time {
                 continue;
             }
-            match self.do_part(part).await {
+            let done = self.do_part(part).await;
+            self.tell(part, &done).await?;
+            match done {
                 Ok(left) => {
                     more |= left;
                     if matches!(part, Part::Sales) && !left {
@@ -206,7 +230,6 @@ impl Connector {
                 }
                 Err(failure) if failure.stops_all() => return Err(failure),
                 Err(failure) => {
-                    tracing::warn!(?part, error = %failure, "a part of the OpenBazaar connector failed; trying again");
                     first.get_or_insert(failure);
                 }
             }
@@ -214,9 +237,28 @@ impl Connector {
         first.map_or(Ok(more), Err)
     }
 
+    /// Tells operators of a part that fails again and again, and when it does no longer.
+    async fn tell(&mut self, part: Part, done: &Result<bool, Failure>) -> Result<(), Failure> {
+        let (what, failed) = (part.failing(), self.failed.entry(part).or_default());
+        match done {
+            Ok(_) if *failed >= MAX_FAILURES => self.desk.end(NODE, what).await?,
+            Ok(_) => {}
+            Err(failure) => {
+                *failed = failed.saturating_add(1);
+                tracing::warn!(?part, error = %failure, "a part of the OpenBazaar connector failed; trying again");
+                if *failed == MAX_FAILURES {
+                    self.desk.call(NODE, what, failure.to_string()).await?;
+                }
+                return Ok(());
+            }
+        }
+        *failed = 0;
+        Ok(())
+    }
+
     async fn do_part(&mut self, part: Part) -> Result<bool, Failure> {
         match part {
-            Part::Hints => self.look_at(self.hints.take()).await.map(|()| false),
+            Part::Hints => self.hinted().await.map(|()| false),
             Part::Notifications => self.notifications().await.map(|()| false),
             Part::Sales => self.sales().await,
             Part::Shop => self.shop.open(&self.desk).await,
@@ -266,15 +308,28 @@ impl Connector {
     async fn notifications(&mut self) -> Result<(), Failure> {
         let all = self.desk.node.notifications(MAX_NOTIFICATIONS).await?.notifications;
         let all = all.into_iter().map(|row| row.notification);
-        let known = self.notified.clone();
-        let fresh: Vec<_> = all.take_while(|n| known.as_ref() != Some(&n.notification_id)).collect();
-        if let Some(newest) = fresh.first() {
-            self.notified = Some(newest.notification_id.clone());
-        }
+        let Some(known) = self.notified.take() else {
+            // Whatever they say is in the list of sales too.
+            self.notified = Some(all.map(|n| n.notification_id).next().unwrap_or_default());
+            return Ok(());
+        };
+        let fresh: Vec<_> = all.take_while(|n| n.notification_id != known).collect();
+        self.notified = Some(fresh.first().map_or(known, |newest| newest.notification_id.clone()));
         let orders = fresh.into_iter().rev().map(|n| n.order_id + &n.purchase_order_id);
-        self.mentioned.extend(orders.filter(|order| !order.is_empty()));
+        self.mentioned.extend(orders.filter(|order| is_id(order)));
         self.mentioned.truncate(MAX_LOOKS);
         Ok(())
+    }
+
+    /// Looks at what the node said by itself. Only the list of sales is believed to name sales: the node also speaks of
+    /// its own purchases. So what is not known yet makes it read the list.
+    async fn hinted(&mut self) -> Result<(), Failure> {
+        let said = self.hints.take();
+        let known = self.desk.app.private.openbazaar_states(&said).await?;
+        if said.iter().any(|order| !known.contains_key(order)) {
+            self.listed_at = None;
+        }
+        self.look_at(said.into_iter().filter(|order| known.contains_key(order)).collect()).await
     }
 
     /// Looks at orders, each once, in this order: who came first is served first.
@@ -294,20 +349,29 @@ impl Connector {
         let answer = self.desk.node.sales(&State::open_numbers()).await?;
         let mut batches = sales::read(answer);
         let (mut changed, mut more) = (Vec::new(), false);
+        let mut broken = None;
         while let Some(batch) = batches.recv().await {
-            let batch = batch?;
-            let fresh = self.compare(batch).await?;
-            more |= changed.len() + fresh.len() > MAX_LOOKS;
-            changed.extend(fresh.into_iter().take(MAX_LOOKS.saturating_sub(changed.len())));
+            match batch {
+                Ok(batch) => {
+                    let fresh = self.compare(batch).await?;
+                    more |= changed.len() + fresh.len() > MAX_LOOKS;
+                    changed.extend(fresh.into_iter().take(MAX_LOOKS.saturating_sub(changed.len())));
+                }
+                Err(trouble) => broken = Some(trouble),
+            }
         }
         let list = self.list;
-        changed.extend(self.open.extract_if(|_, seen| *seen != list).map(|(id, _)| id));
+        if broken.is_none() {
+            changed.extend(self.open.extract_if(|_, seen| *seen != list).map(|(id, _)| id));
+        }
         let due = self.desk.app.private.openbazaar_due(self.desk.app.clock.time(), BATCH as u32).await?;
         more |= due.len() == BATCH;
         changed.extend(due);
-        changed.append(&mut self.mentioned);
+        let mentioned = std::mem::take(&mut self.mentioned);
+        let known = self.desk.app.private.openbazaar_states(&mentioned).await?;
+        changed.extend(mentioned.into_iter().filter(|order| known.contains_key(order)));
         self.look_at(changed).await?;
-        Ok(more)
+        broken.map_or(Ok(more), |trouble| Err(trouble.into()))
     }
 
     /// Those of a batch that are not as they were.
@@ -316,7 +380,7 @@ impl Connector {
         let known = self.desk.app.private.openbazaar_states(&ids).await?;
         let now = self.desk.app.clock.time();
         let mut changed = Vec::new();
-        for Sale { order_id, state } in batch {
+        for Sale { order_id, state } in batch.into_iter().filter(|sale| is_id(&sale.order_id)) {
             let is_known = known
                 .get(&order_id)
                 .is_some_and(|(known, not_before)| *known == state || not_before.is_some_and(|at| at > now));

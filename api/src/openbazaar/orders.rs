@@ -15,14 +15,16 @@ use domain::{
     contract::Contract,
     id::{AccountId, ContractId},
     money::Money,
-    order::{Fate, OrderItem},
+    order::{Fate, MAX_LISTING, OrderItem, Unsellable},
     time::{Interval, Seconds, Time},
 };
 use projections::{private::LookedAt, views::settlements::SettlementStatus};
 
 use super::{
     desk::{Desk, Failure},
-    disputes, escrow, note, people,
+    disputes, escrow, note,
+    note::plain,
+    people,
     slug::PREFIX,
     wanted::{Recorded, Wanted, recorded, wanted},
     wire::{Method, Order, State},
@@ -88,7 +90,8 @@ async fn steps(desk: &Desk, id: &str) -> Result<(State, Option<Time>), Failure> 
 
 async fn step(desk: &Desk, id: &str, order: &Order) -> Result<Step, Failure> {
     let known = recorded(desk, id).await?;
-    let Some(received) = order.money(order.received(desk.settings().confirmations)) else {
+    let paid = order.accountable(desk.settings().confirmations, known.total());
+    let Some(received) = order.money(paid) else {
         let coin = &order.payment().amount_currency.code;
         let detail = format!("it is paid in {coin:?}, which Berth cannot book; refund it on the node");
         desk.call(&subject(desk, id)?, ODD, detail).await?;
@@ -100,6 +103,12 @@ async fn step(desk: &Desk, id: &str, order: &Order) -> Result<Step, Failure> {
             desk.call(&subject(desk, id)?, NOT_OURS, detail).await?;
         }
         return Ok(Step::Rest(None));
+    }
+    let beyond = order.received(0) - paid;
+    if beyond > 0 && !known.parts.is_empty() && order.payment().method != Method::AddressRequest {
+        let detail =
+            format!("{beyond} more units were paid to its address of several keys, out of the shop's reach");
+        desk.call(&subject(desk, id)?, ODD, detail).await?;
     }
     let collect_at = escrow::collect(desk, id, order, &known).await?;
     match (Look { desk, id, order, known: &known, received }).step().await? {
@@ -140,6 +149,10 @@ impl Look<'_> {
             State::AwaitingPayment => self.unpaid().await,
             State::Pending => self.pending().await,
             State::AwaitingFulfillment | State::PartiallyFulfilled => self.funded().await,
+            State::Disputed | State::Decided | State::Resolved if known.parts.is_empty() => {
+                self.record_disputed().await?;
+                Ok(Step::Again)
+            }
             State::Disputed | State::Decided => {
                 disputes::follow(desk, id, order, known).await.map(Step::Rest)
             }
@@ -168,7 +181,8 @@ impl Look<'_> {
     /// Not paid in full: what was paid goes back when it was given time enough.
     async fn unpaid(&self) -> Result<Step, Failure> {
         let (now, settings) = (self.desk.app.clock.time(), self.desk.settings());
-        let until = self.order.placed().unwrap_or(now).plus(settings.unpaid_after_s);
+        let since = self.order.paid_at().or_else(|| self.order.placed()).unwrap_or(now).min(now);
+        let until = since.plus(settings.unpaid_after_s);
         if now < until && self.known.parts.is_empty() {
             return Ok(Step::Rest(Some(until)));
         }
@@ -238,6 +252,16 @@ impl Look<'_> {
         let peer = &self.order.contract.buyer_order.buyer_id.peer_id;
         let renter = people::renter(&self.desk.app, peer).await?;
         Ok((wanted(self.desk, self.order, renter).await?, renter))
+    }
+
+    /// Records an order that was disputed before it could be served: it goes back.
+    async fn record_disputed(&self) -> Result<(), Failure> {
+        let (_, renter) = self.asked().await?;
+        let listing = plain(self.order.slug(), MAX_LISTING);
+        let item = OrderItem::Unsellable { listing, why: Unsellable::Disputed };
+        let (app, by) = (&self.desk.app, self.desk.by());
+        orders::receive(app, self.desk.key(self.id, 0)?, item, renter, self.received, &by).await?;
+        Ok(())
     }
 
     /// Records what was paid and is not recorded yet; whether anything was.

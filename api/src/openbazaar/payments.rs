@@ -35,8 +35,9 @@ use super::{
     report::{Case, DISPUTE, Next, settle_found},
     sources, wallet,
     wanted::{Recorded, recorded},
+    wire::{Method, State},
 };
-use crate::{error::Problem, execute::Loaded};
+use crate::{error::Problem, execute::Loaded, steward::QUARANTINED};
 
 /// What operators are told of a settlement that does not get on.
 pub(super) const WAITS: &str = "payment waits";
@@ -121,11 +122,28 @@ impl Payments {
                 by_coin.entry(coin.to_owned()).or_default().insert(txid, row.settlement);
             }
         }
+        self.prove(desk).await?;
         for (coin, payments) in by_coin {
             let among = payments.keys().cloned().collect();
             for txid in wallet::dead(&desk.node, &coin, since, &among).await? {
                 let detail = format!("the transaction {txid} is dead, so nothing arrived; pay it by hand");
                 desk.call(&format!("settlement-{}", payments[&txid]), DIED, detail).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells operators of a payment in quarantine that the wallet's history shows by now.
+    async fn prove(&self, desk: &Desk) -> Result<(), Failure> {
+        let (status, marketplace) =
+            (Some(SettlementStatus::Quarantined), Some(desk.settings().marketplace.clone()));
+        let wanted = SettlementFilter { status, marketplace, ..SettlementFilter::default() };
+        for row in all(desk, wanted).await? {
+            let since = row.started_at.unwrap_or(row.due_at);
+            let Some(coin) = desk.coin(row.amount.asset()) else { continue };
+            if let Some(tx) = wallet::by_memo(&desk.node, coin, since, &row.settlement.to_string()).await? {
+                let detail = format!("it moved: the wallet shows {} for it; resolve it as moved", tx.txid);
+                desk.call(&format!("settlement-{}", row.settlement), QUARANTINED, detail).await?;
             }
         }
         Ok(())
@@ -235,12 +253,19 @@ async fn begin(desk: &Desk, case: Case) -> Result<Next, Failure> {
 async fn back(desk: &Desk, case: Case) -> Result<Next, Failure> {
     let order = desk.node.order(case.order()).await?;
     let known = recorded(desk, case.order()).await?;
-    let whole = known.parts.len() == 1 && order.received(0) == case.due.amount.minor();
+    let due = case.due.amount.minor();
+    if order.payment().method == Method::AddressRequest && order.received(0) < known.total() {
+        return Ok(Next::Wait("what was paid is not on the chain any more; see the node".into()));
+    }
+    // Out of an address of several keys all goes back, whatever came beyond; out of the wallet, all that was ever paid.
+    let from_wallet = !matches!(order.state, State::Pending | State::Declined | State::Canceled);
+    let exact = order.payment().method == Method::Moderated || !from_wallet || order.received(0) == due;
+    let whole = known.parts.len() == 1 && known.total() == due && exact;
     let by_split = match order.out() {
         Some(out) => !is_used(desk, &case, &out.txid).await?,
         None => true,
     };
-    let plan = plan::refund(Back { order: &order, due: case.due.amount.minor(), whole, by_split });
+    let plan = plan::refund(Back { order: &order, due, whole, by_split });
     tracing::debug!(settlement = %case.id, ?plan, "a refund is planned");
     let bad_address = case.failed.as_deref().is_some_and(make::is_bad_address);
     let own = Some(order.contract.buyer_order.refund_address.trim());
@@ -270,13 +295,24 @@ async fn back(desk: &Desk, case: Case) -> Result<Next, Failure> {
 }
 
 /// Whether another refund of the order was already settled with a transaction.
-async fn is_used(desk: &Desk, case: &Case, txid: &str) -> Result<bool, Failure> {
-    let Some(contract) = case.due.contract else { return Ok(false) };
+pub(super) async fn is_used(desk: &Desk, case: &Case, txid: &str) -> Result<bool, Failure> {
+    let Some(contract) = case.due.contract else {
+        // Of an order that was refused: its refund, and the rests of it.
+        let mut id = SettlementId::rejected_order(&case.due.order);
+        while id != case.id {
+            match desk.app.executor.load::<Settlement>(&id).await?.state.status() {
+                Status::Settled(movement) if movement.reference == txid => return Ok(true),
+                Status::Settled(_) => id = SettlementId::rest_of(id),
+                _ => break,
+            }
+        }
+        return Ok(false);
+    };
     let wanted = SettlementFilter { contract: Some(contract), ..SettlementFilter::default() };
     let used = |row: &SettlementRow| {
         row.settlement != case.id
             && row.kind == SettlementKind::Refund
-            && row.order_key == case.due.order
+            && node_id(&row.order_key) == case.order()
             && row.reference.as_deref() == Some(txid)
     };
     Ok(all(desk, wanted).await?.iter().any(used))
@@ -285,8 +321,9 @@ async fn is_used(desk: &Desk, case: &Case, txid: &str) -> Result<bool, Failure> 
 /// Whether a dispute about an order was opened here, to pay one of its settlements.
 pub(super) async fn disputes(desk: &Desk, known: &Recorded) -> Result<bool, Failure> {
     let Some(part) = known.parts.first() else { return Ok(false) };
-    let by_dispute =
-        |row: &SettlementRow| row.order_key == part.order && row.method.as_deref() == Some(DISPUTE);
+    let by_dispute = |row: &SettlementRow| {
+        node_id(&row.order_key) == node_id(&part.order) && row.method.as_deref() == Some(DISPUTE)
+    };
     let Some(Fate::Accepted(accepted)) = &known.fate else {
         let refund = desk.app.views.settlement(SettlementId::rejected_order(&part.order)).await?;
         return Ok(refund.as_ref().is_some_and(by_dispute));
@@ -295,7 +332,7 @@ pub(super) async fn disputes(desk: &Desk, known: &Recorded) -> Result<bool, Fail
     Ok(all(desk, wanted).await?.iter().any(by_dispute))
 }
 
-/// All settlements that a filter lets through; meant for those of one contract.
+/// All settlements that a filter lets through; meant for few, such as those of one contract.
 async fn all(desk: &Desk, wanted: SettlementFilter) -> Result<Vec<SettlementRow>, Failure> {
     let (mut rows, mut page) = (Vec::<SettlementRow>::new(), Page::oldest(MAX_LIMIT));
     loop {

@@ -66,7 +66,7 @@ pub(super) fn refund(back: Back<'_>) -> Plan {
             None => Plan::Wait("the escrow has not reached the wallet yet"),
         },
         (_, S::Refunded | S::Declined | S::Canceled, true) => match gone_back(order) {
-            Some(record) => Plan::Found { txid: record.txid.clone(), moved: record.big_value.0.abs() },
+            Some(record) => Plan::Found { txid: record.txid.clone(), moved: moved(order, record, due) },
             None => Plan::Wait("the buyer's node has not taken its money back yet"),
         },
         // What came after the node had paid the order back.
@@ -75,9 +75,9 @@ pub(super) fn refund(back: Back<'_>) -> Plan {
         {
             Plan::Spend
         }
-        (_, S::Refunded | S::Declined | S::Canceled, false) => {
-            Plan::Wait("the node shows that the order was paid back as a whole: settle this by hand")
-        }
+        (_, S::Refunded | S::Declined | S::Canceled, false) => Plan::Wait(
+            "the node paid the order back as a whole: see what left with that before you settle this by hand",
+        ),
         (_, S::Disputed | S::Decided | S::Resolved | S::PaymentFinalized, _)
         | (_, S::AwaitingPickup | S::ProcessingError, _) => {
             Plan::Wait("the order is in a state that nobody planned for: see the node")
@@ -106,6 +106,13 @@ pub(super) fn gone_back(order: &Order) -> Option<&Record> {
         Method::Direct if order.state == State::Refunded => by_wallet,
         Method::Direct | Method::Moderated => order.out(),
     }
+}
+
+/// How much of what went back was due: what came beyond it to an address of several keys was never the shop's.
+pub(super) fn moved(order: &Order, record: &Record, due: i128) -> i128 {
+    let all = record.big_value.0.abs();
+    let by_wallet = record.txid == order.contract.refund.refund_transaction.txid;
+    if by_wallet { all } else { all.min(due) }
 }
 
 /// Whether an order's money is in the wallet for good: nobody can take it back any more.
@@ -235,8 +242,8 @@ mod tests {
         let mut order = order("ADDRESS_REQUEST", "REFUNDED", false, None);
         let back = |order: &Order| refund(Back { order, due: 5_000, whole: false, by_split: false });
         assert!(matches!(back(&order), Plan::Wait(_)), "the refund paid all that came");
-        let late =
-            Record { txid: "late".into(), big_value: super::super::wire::Units(5_000), confirmations: 0 };
+        let big_value = super::super::wire::Units(5_000);
+        let late = Record { txid: "late".into(), big_value, ..Record::default() };
         order.payment_address_transactions.push(late);
         assert_eq!(back(&order), Plan::Spend);
     }

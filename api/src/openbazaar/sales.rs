@@ -15,6 +15,7 @@ use serde::{
     Deserializer,
     de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
+use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
@@ -107,8 +108,13 @@ impl<'de> Visitor<'de> for Sales<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while let Some(sale) = seq.next_element::<Sale>()? {
-            self.0.push(sale).map_err(serde::de::Error::custom)?;
+        while let Some(row) = seq.next_element::<Box<RawValue>>()? {
+            match serde_json::from_str(row.get()) {
+                Ok(sale) => self.0.push(sale).map_err(serde::de::Error::custom)?,
+                Err(e) => {
+                    tracing::warn!(error = %e, "a row of the list of sales cannot be read; it is left out")
+                }
+            }
         }
         Ok(())
     }
@@ -137,6 +143,8 @@ mod tests {
         let list = format!(r#"{{"queryCount":501,"sales":[{many}],"other":null}}"#);
         assert_eq!(rows(&list), (BATCH + 1, Ok(())));
         assert_eq!(rows(r#"{"queryCount":0}"#), (0, Ok(())));
+        let odd = list.replacen(r#""state":"PENDING""#, r#""state":null"#, 1);
+        assert_eq!(rows(&odd), (BATCH, Ok(())), "an odd row is left out");
         assert!(rows(&list[..list.len() - 30]).1.is_err());
         assert!(rows("").1.is_err());
     }

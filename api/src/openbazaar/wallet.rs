@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use domain::time::Time;
+use domain::{money::Money, time::Time};
 
 use super::{
     client::{Answered, Client},
@@ -16,12 +16,9 @@ const MAX_LOOKED: usize = 100_000;
 /// Clocks differ: what is this much older than the beginning of a payment, in seconds, is still looked at.
 const MARGIN_S: i64 = 7_200;
 
-/// What a miner may have got beyond an amount for it to be taken for a payment of that amount, in the coin's smallest
-/// unit, besides a tenth of it.
+/// What a miner may have got beyond an amount for it to be taken for a payment of that amount, besides a tenth of it, in
+/// hundred-millionths of a coin.
 const MAX_FEE: i128 = 100_000;
-
-/// The state of a transaction that never happens.
-const DEAD: &str = "DEAD";
 
 /// Whether what is older than this was before `since`, whatever the clocks say.
 fn is_before(tx: &Transaction, since: Time) -> bool {
@@ -46,7 +43,7 @@ pub async fn find(
         let is_over = page.len() < PAGE || is_before(last, since);
         looked += page.len();
         after.clone_from(&last.txid);
-        if let Some(found) = page.into_iter().find(|tx| tx.status != DEAD && is_wanted(tx)) {
+        if let Some(found) = page.into_iter().find(|tx| !tx.is_dead() && is_wanted(tx)) {
             return Ok(Some(found));
         }
         if is_over || looked >= MAX_LOOKED {
@@ -73,9 +70,7 @@ pub async fn dead(
         let is_over = page.len() < PAGE || is_before(last, since);
         looked += page.len();
         after.clone_from(&last.txid);
-        dead.extend(
-            page.into_iter().filter(|tx| tx.status == DEAD && among.contains(&tx.txid)).map(|tx| tx.txid),
-        );
+        dead.extend(page.into_iter().filter(|tx| tx.is_dead() && among.contains(&tx.txid)).map(|tx| tx.txid));
         if is_over || looked >= MAX_LOOKED {
             return Ok(dead);
         }
@@ -104,8 +99,10 @@ pub async fn newest(node: &Client, coin: &str) -> Answered<Option<String>> {
 ///
 /// # Errors
 /// When the node does not answer.
-pub async fn has_nameless(node: &Client, coin: &str, after: Option<&str>, amount: i128) -> Answered<bool> {
-    let most = amount.saturating_add(amount / 10).saturating_add(MAX_FEE);
+pub async fn has_nameless(node: &Client, coin: &str, after: Option<&str>, amount: Money) -> Answered<bool> {
+    let fee = MAX_FEE * 10_i128.pow(amount.asset().scale().saturating_sub(8));
+    let amount = amount.minor();
+    let most = amount.saturating_add(amount / 10).saturating_add(fee);
     let could_be = |tx: &Transaction| tx.memo.is_empty() && (amount..=most).contains(&-tx.value.0);
     let first = find(node, coin, Time::MIN, |tx| after == Some(tx.txid.as_str()) || could_be(tx)).await?;
     Ok(first.is_some_and(|tx| after != Some(tx.txid.as_str())))

@@ -131,8 +131,20 @@ pub struct Record {
     pub txid: String,
     /// In; out when negative.
     pub big_value: Units,
-    /// Blocks on top of it.
+    /// Blocks on top of it; of one that never happens, nonsense.
     pub confirmations: u32,
+    /// The block it is in; 0 before, and below 0 when it never happens.
+    pub height: i64,
+    /// When it was seen, RFC 3339.
+    pub timestamp: String,
+}
+
+/// What the height of a transaction that never happens is too, as the node writes −1 in 32 bits.
+const NEVER: i64 = 4_294_967_295;
+
+/// Whether a transaction of this height may happen.
+const fn may_happen(height: i64) -> bool {
+    height >= 0 && height != NEVER
 }
 
 /// An order.
@@ -229,7 +241,20 @@ pub struct Listed {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Notifications {
+    #[serde(deserialize_with = "those_that_are_read")]
     pub notifications: Vec<Notified>,
+}
+
+/// Rows that can be read; odd ones are left out.
+fn those_that_are_read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Notified>, D::Error> {
+    let rows = Vec::<serde_json::Value>::deserialize(deserializer)?;
+    Ok(rows.into_iter().filter_map(|row| serde_json::from_value(row).ok()).collect())
+}
+
+/// Whether a text can be the node's id of an order.
+#[must_use]
+pub fn is_id(text: &str) -> bool {
+    (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -276,8 +301,17 @@ pub struct Transaction {
     pub address: String,
     /// When it was seen, RFC 3339.
     pub timestamp: String,
-    /// `DEAD` when it never happens.
-    pub status: String,
+    /// The block it is in; 0 before, and below 0 when it never happens. Its status is `DEAD` also when it has only waited
+    /// for hours.
+    pub height: i64,
+}
+
+impl Transaction {
+    /// Whether it never happens.
+    #[must_use]
+    pub const fn is_dead(&self) -> bool {
+        !may_happen(self.height)
+    }
 }
 
 /// The asset of a coin; testnet coins stand for their mainnet's, with a `T` before its code.
@@ -327,19 +361,61 @@ impl Order {
         items.first().and_then(|item| item.big_quantity.0.try_into().ok()).unwrap_or(1).max(1)
     }
 
+    fn records(&self) -> impl Iterator<Item = &Record> {
+        self.payment_address_transactions.iter().filter(|record| may_happen(record.height))
+    }
+
     /// All that was paid in with so many confirmations.
     #[must_use]
     pub fn received(&self, confirmations: u32) -> i128 {
-        let records = self.payment_address_transactions.iter();
-        let counted =
-            records.filter(|record| record.big_value.0 > 0 && record.confirmations >= confirmations);
+        let counted = self.records().filter(|record| {
+            let is_deep = confirmations == 0 || record.height > 0 && record.confirmations >= confirmations;
+            record.big_value.0 > 0 && is_deep
+        });
         counted.map(|record| record.big_value.0).sum()
+    }
+
+    /// When something was paid first, as the node saw it: what the buyer's node says of the time may be anything.
+    #[must_use]
+    pub fn paid_at(&self) -> Option<Time> {
+        self.records()
+            .filter(|record| record.big_value.0 > 0)
+            .filter_map(|record| time_of(&record.timestamp))
+            .min()
     }
 
     /// What emptied its address, once something did.
     #[must_use]
     pub fn out(&self) -> Option<&Record> {
-        self.payment_address_transactions.iter().find(|record| record.big_value.0 < 0)
+        self.records().find(|record| record.big_value.0 < 0)
+    }
+
+    /// All that left its address.
+    fn left(&self) -> i128 {
+        self.records().map(|record| record.big_value.0.min(0)).sum::<i128>().abs()
+    }
+
+    /// What was paid for it and is the shop's to account for, when `known` is accounted for already. What lies at an
+    /// address of several keys counts as it was when the order was taken, and what comes later only once it left for the
+    /// wallet: until then the buyer can take it back, and the shop cannot.
+    #[must_use]
+    pub fn accountable(&self, confirmations: u32, known: i128) -> i128 {
+        let received = self.received(confirmations);
+        let in_wallet = match (self.payment().method, self.state) {
+            (Method::AddressRequest, _) => return received,
+            (
+                Method::Direct,
+                State::AwaitingPayment | State::Pending | State::Refunded | State::Declined | State::Canceled,
+            ) => false,
+            (Method::Direct, _) => true,
+            (Method::Moderated, state) => matches!(state, State::Completed | State::PaymentFinalized),
+        };
+        match (in_wallet && self.out().is_some(), known) {
+            (true, known) => known.max(self.left()),
+            (false, 0) if in_wallet => received.min(self.payment().big_amount.0),
+            (false, 0) => received,
+            (false, known) => known,
+        }
     }
 
     /// An amount of its coin.
@@ -405,7 +481,7 @@ mod tests {
         let history: Transactions = recorded("wallet_transactions");
         let spent = history.transactions.iter().filter(|tx| tx.value.0 < 0 && !tx.memo.is_empty());
         assert!(spent.count() >= 2 && history.transactions.iter().all(|tx| time_of(&tx.timestamp).is_some()));
-        assert!(history.transactions.iter().any(|tx| tx.status == "DEAD"));
+        assert!(history.transactions.iter().any(Transaction::is_dead));
         let notes: Notifications = recorded("notifications_vendor");
         assert!(notes.notifications.iter().all(|row| !row.notification.notification_id.is_empty()));
         assert!(notes.notifications.iter().any(|row| !row.notification.order_id.is_empty()));

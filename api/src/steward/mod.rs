@@ -28,6 +28,8 @@
 mod money;
 mod react;
 
+pub use react::QUARANTINED;
+
 use std::time::Duration;
 
 use domain::event::Position;

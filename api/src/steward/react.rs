@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// What a human is called for while a settlement is in doubt.
-const QUARANTINED: &str = "settlement quarantined";
+pub const QUARANTINED: &str = "settlement quarantined";
 
 /// What a human is called for while a dispute is open.
 fn dispute(segment: u32) -> String {

@@ -48,6 +48,8 @@ pub enum Unsellable {
     NotTheRenter,
     /// The order was paid already, or costs less.
     Surplus,
+    /// It was disputed before it could be served.
+    Disputed,
 }
 
 impl Unsellable {
@@ -59,6 +61,7 @@ impl Unsellable {
             Self::ModeratorRefused => RejectReason::ModeratorRefused,
             Self::NotTheRenter => RejectReason::NotTheRenter,
             Self::Surplus => RejectReason::Surplus,
+            Self::Disputed => RejectReason::Disputed,
         }
     }
 }
@@ -141,6 +144,9 @@ pub enum RejectReason {
     /// More was paid than the order costs.
     #[error("more was paid than the order costs")]
     Surplus,
+    /// It was disputed before it could be served.
+    #[error("the order was disputed before it could be served")]
+    Disputed,
 }
 
 impl RejectReason {
@@ -168,6 +174,7 @@ impl RejectReason {
             Self::ModeratorRefused => "moderator_refused",
             Self::NotTheRenter => "not_the_renter",
             Self::Surplus => "surplus",
+            Self::Disputed => "disputed",
         }
     }
 }

@@ -45,6 +45,8 @@ pub enum Unsellable {
     NotTheRenter,
     /// The order was paid already, or costs less.
     Surplus,
+    /// It was disputed before it could be served.
+    Disputed,
 }
 
 /// Why an order cannot be honoured; its money goes back in full.
@@ -105,6 +107,8 @@ pub enum RejectReason {
     NotTheRenter,
     /// More was paid than the order costs.
     Surplus,
+    /// It was disputed before it could be served.
+    Disputed,
 }
 
 /// How far an order is.

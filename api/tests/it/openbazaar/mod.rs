@@ -3,6 +3,7 @@
 mod bad;
 mod faults;
 mod kit;
+mod late;
 mod money;
 mod predecessor;
 mod random;

@@ -5,7 +5,7 @@ use fixtures::openbazaar::{Method, Node, Purchase, State};
 use super::kit::{Bazaar, HOUR, OWNER, PASSWORD, USER};
 
 /// Buyers may choose the fixture's moderator, who carries out what the connector asks for.
-fn house(config: &mut api::config::Config, node: &Node) {
+pub fn house(config: &mut api::config::Config, node: &Node) {
     config.openbazaar.moderators = node.peers().1;
     config.openbazaar.moderator.url = node.moderator_url();
     config.openbazaar.moderator.username = USER.into();
@@ -14,7 +14,7 @@ fn house(config: &mut api::config::Config, node: &Node) {
 }
 
 /// The moderator decides by itself.
-fn strange(config: &mut api::config::Config, node: &Node) {
+pub fn strange(config: &mut api::config::Config, node: &Node) {
     config.openbazaar.moderators = node.peers().1;
 }
 
