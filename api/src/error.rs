@@ -390,6 +390,7 @@ impl From<&RejectReason> for Problem {
             RejectReason::NotTheRenter => (CONFLICT, "not-the-renter"),
             RejectReason::Surplus => (CONFLICT, "surplus"),
             RejectReason::Disputed => (CONFLICT, "order-disputed"),
+            RejectReason::Underpaid => (CONFLICT, "underpaid"),
         };
         Self::new(status, kind, format!("the order is rejected: {reason}"), refunded)
     }

@@ -106,6 +106,7 @@ pub const KINDS: &[(&str, u16, &str)] = &[
     ("too-many-segments", 409, "The rental was extended as often as it can be."),
     ("too-many-webhooks", 409, "There are as many webhooks as there can be; one must be removed first."),
     ("unauthenticated", 401, "There is no token, or it is unknown, expired or revoked."),
+    ("underpaid", 409, "The order was not paid in full; what was paid is refunded."),
     ("unsupported-media-type", 415, "The body's Content-Type is not application/json."),
     ("wrong-amount", 422, "The amount paid is not the price."),
     ("wrong-asset", 422, "The amount is in another asset than is due."),

@@ -68,7 +68,7 @@ async fn arrived(desk: &Desk, order: &Order, known: &Recorded) -> Result<Option<
 }
 
 /// Whether the ledger divides the order's money as a moderator did, the moderator's part included.
-async fn is_divided(desk: &Desk, known: &Recorded) -> Result<bool, Failure> {
+pub(super) async fn is_divided(desk: &Desk, known: &Recorded) -> Result<bool, Failure> {
     let Some(Fate::Accepted(accepted)) = &known.fate else { return Ok(false) };
     let state = desk.app.executor.load::<Contract>(&accepted.contract).await?.state;
     let segments = state.rental().map(|rental| rental.segments.as_slice()).unwrap_or_default();

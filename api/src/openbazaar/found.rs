@@ -60,7 +60,7 @@ async fn refunded(desk: &Desk, case: &Case, trouble: Option<&Trouble>) -> Result
     let moderated = order.payment().method == Method::Moderated;
     match (order.state, gone_back(&order)) {
         (State::Refunded, Some(record)) if moderated => {
-            settle(desk, case, &record.txid, moved(&order, record, case.due.amount.minor()), 0).await
+            settle(desk, case, &record.txid, moved(&order, &record, case.due.amount.minor()), 0).await
         }
         (State::Refunded, Some(record)) => {
             let tx = wallet::find(&desk.node, &case.coin, case.since, |tx| tx.txid == record.txid).await?;
@@ -97,7 +97,7 @@ async fn rejected(desk: &Desk, case: &Case) -> Result<Next, Failure> {
     let order = desk.node.order(case.order()).await?;
     match (order.state, gone_back(&order)) {
         (State::Declined | State::Canceled | State::Refunded, Some(record)) => {
-            settle(desk, case, &record.txid, moved(&order, record, case.due.amount.minor()), 0).await
+            settle(desk, case, &record.txid, moved(&order, &record, case.due.amount.minor()), 0).await
         }
         (State::Declined | State::Canceled | State::Refunded, None) => {
             Ok(Next::Wait("the buyer's node has not taken its money back yet".into()))
@@ -148,7 +148,7 @@ async fn disputed(desk: &Desk, case: &Case) -> Result<Next, Failure> {
                 return settle(desk, case, &out.txid, given, 0).await;
             }
             (State::Refunded, Some(out)) => {
-                let moved = moved(&order, out, case.due.amount.minor());
+                let moved = moved(&order, &out, case.due.amount.minor());
                 return settle(desk, case, &out.txid, moved, 0).await;
             }
             (State::Completed | State::PaymentFinalized, _) => {

@@ -110,9 +110,11 @@ async fn step(desk: &Desk, id: &str, order: &Order) -> Result<Step, Failure> {
             format!("{beyond} more units were paid to its address of several keys, out of the shop's reach");
         desk.call(&subject(desk, id)?, ODD, detail).await?;
     }
-    let collect_at = escrow::collect(desk, id, order, &known).await?;
     match (Look { desk, id, order, known: &known, received }).step().await? {
-        Step::Rest(look_at) => Ok(Step::Rest([look_at, collect_at].into_iter().flatten().min())),
+        Step::Rest(look_at) => {
+            let collect_at = escrow::collect(desk, id, order, &known).await?;
+            Ok(Step::Rest([look_at, collect_at].into_iter().flatten().min()))
+        }
         Step::Again => Ok(Step::Again),
     }
 }
@@ -153,7 +155,7 @@ impl Look<'_> {
                 self.record_disputed().await?;
                 Ok(Step::Again)
             }
-            State::Disputed | State::Decided => {
+            State::Disputed | State::Decided | State::Resolved => {
                 disputes::follow(desk, id, order, known).await.map(Step::Rest)
             }
             State::ProcessingError => {
@@ -188,7 +190,7 @@ impl Look<'_> {
         }
         let there = self.order.received(0);
         if self.order.payment().method == Method::AddressRequest {
-            self.record().await?;
+            self.record_part().await?;
         } else if there > 0 {
             let paid = self.received;
             let why = "which is not enough, to an address of several keys: the node cannot give it back before the \
@@ -202,7 +204,7 @@ impl Look<'_> {
 
     /// Paid while the node was away: taken when it can be honoured, else recorded to go back.
     async fn pending(&self) -> Result<Step, Failure> {
-        if self.received.is_zero() {
+        if self.received.minor() < self.order.payment().big_amount.0 {
             return Ok(Step::Rest(self.soon()));
         }
         let method = self.order.payment().method;
@@ -221,8 +223,8 @@ impl Look<'_> {
     /// Paid: recorded, and handed over when the ledger takes it.
     async fn funded(&self) -> Result<Step, Failure> {
         let (desk, id) = (self.desk, self.id);
-        if self.received.minor() < self.order.payment().big_amount.0 {
-            return Ok(Step::Rest(self.soon()));
+        if self.received.minor() < self.order.payment().big_amount.0 && self.known.parts.is_empty() {
+            return self.incomplete().await;
         }
         if self.record().await? {
             return Ok(Step::Again);
@@ -248,6 +250,27 @@ impl Look<'_> {
         }
     }
 
+    /// The node takes it for paid, but some of that is not deep enough, was not swept into the wallet, or is gone.
+    async fn incomplete(&self) -> Result<Step, Failure> {
+        let (now, wait) = (self.desk.app.clock.time(), self.desk.settings().unpaid_after_s);
+        if self.order.paid_at().is_some_and(|at| at.plus(wait) <= now) {
+            self.call("a part of what was paid has not come, or not into the wallet; see the node").await?;
+            if self.order.payment().method == Method::AddressRequest {
+                self.record_part().await?;
+            }
+        }
+        Ok(Step::Rest(self.soon()))
+    }
+
+    /// Records a part of the price: whatever is asked by now, it buys nothing.
+    async fn record_part(&self) -> Result<bool, Failure> {
+        let (mut asked, renter) = self.asked().await?;
+        let listing = plain(self.order.slug(), MAX_LISTING);
+        asked.item = OrderItem::Unsellable { listing, why: Unsellable::Underpaid };
+        asked.price = None;
+        self.record_as(&asked, renter).await
+    }
+
     async fn asked(&self) -> Result<(Wanted, AccountId), Failure> {
         let peer = &self.order.contract.buyer_order.buyer_id.peer_id;
         let renter = people::renter(&self.desk.app, peer).await?;
@@ -270,6 +293,13 @@ impl Look<'_> {
             return Ok(false);
         }
         let (asked, renter) = self.asked().await?;
+        self.record_as(&asked, renter).await
+    }
+
+    async fn record_as(&self, asked: &Wanted, renter: AccountId) -> Result<bool, Failure> {
+        if self.received.minor() <= self.known.total() {
+            return Ok(false);
+        }
         let parts = asked.parts(self.order, self.id, self.known, self.received);
         let any = !parts.is_empty();
         if !any {

@@ -28,7 +28,7 @@ use projections::views::{
 
 use super::{
     desk::{Desk, Failure, node_id},
-    found,
+    escrow, found,
     lease::Lease,
     make, plan,
     plan::{Back, Plan},
@@ -242,7 +242,7 @@ async fn begin(desk: &Desk, case: Case) -> Result<Next, Failure> {
             let order = desk.node.order(case.order()).await?;
             match (order.out(), order.split()) {
                 (Some(out), Some(split)) if split.moderator_output.big_amount.0 > 0 => {
-                    settle_found(desk, &case, &out.txid, split.moderator_output.big_amount.0).await
+                    settle_found(desk, &case, &out.txid, split.moderator_output.big_amount.0, 0).await
                 }
                 _ => Ok(Next::Wait("the moderator's part has not left the escrow yet".into())),
             }
@@ -254,7 +254,11 @@ async fn back(desk: &Desk, case: Case) -> Result<Next, Failure> {
     let order = desk.node.order(case.order()).await?;
     let known = recorded(desk, case.order()).await?;
     let due = case.due.amount.minor();
-    if order.payment().method == Method::AddressRequest && order.received(0) < known.total() {
+    // Whoever looked at the order may have been cut off before this.
+    if order.payment().method == Method::Direct {
+        escrow::collect(desk, case.order(), &order, &known).await?;
+    }
+    if order.received(0) < known.total() {
         return Ok(Next::Wait("what was paid is not on the chain any more; see the node".into()));
     }
     // Out of an address of several keys all goes back, whatever came beyond; out of the wallet, all that was ever paid.
@@ -265,12 +269,22 @@ async fn back(desk: &Desk, case: Case) -> Result<Next, Failure> {
         Some(out) => !is_used(desk, &case, &out.txid).await?,
         None => true,
     };
-    let plan = plan::refund(Back { order: &order, due, whole, by_split });
+    let is_late = case.due.order.id.as_str() != case.order();
+    let late = is_late.then(|| known.parts.iter().skip(1).map(|part| part.paid.minor()).sum());
+    let plan = plan::refund(Back { order: &order, due, late, whole, by_split });
     tracing::debug!(settlement = %case.id, ?plan, "a refund is planned");
     let bad_address = case.failed.as_deref().is_some_and(make::is_bad_address);
     let own = Some(order.contract.buyer_order.refund_address.trim());
     let own = own.filter(|address| make::is_plausible(address) && !bad_address);
+    let moderated = order.payment().method == Method::Moderated;
+    let by_wallet = plan == Plan::Spend || plan == Plan::Refund && !moderated;
+    if by_wallet && let Some(why) = sources::not_in_wallet(desk, &order).await? {
+        return Ok(Next::Wait(why));
+    }
     match plan {
+        Plan::Refund if moderated && own.is_none() => {
+            Ok(Next::Wait("the node cannot pay back to the order's refund address; see the node".into()))
+        }
         Plan::Refund | Plan::Spend if own.is_none() => {
             let person = desk.app.private.person(case.due.to).await?;
             match person.and_then(|person| person.refund_address) {
@@ -289,7 +303,16 @@ async fn back(desk: &Desk, case: Case) -> Result<Next, Failure> {
             Ok(Next::Wait("the escrow is being released, because it is too old for a moderator".into()))
         }
         Plan::Dispute => make::dispute(desk, case).await,
-        Plan::Found { txid, moved } => settle_found(desk, &case, &txid, moved).await,
+        Plan::Found { txid, moved } if txid == order.contract.refund.refund_transaction.txid => {
+            // The node was seen to name a refund that never happened.
+            match wallet::find(&desk.node, &case.coin, Time::MIN, |tx| tx.txid == txid).await? {
+                Some(tx) => settle_found(desk, &case, &txid, moved, -tx.value.0 - moved).await,
+                None => Ok(Next::Wait(format!(
+                    "the order names the refund {txid}, which the wallet does not know; settle it by hand"
+                ))),
+            }
+        }
+        Plan::Found { txid, moved } => settle_found(desk, &case, &txid, moved, 0).await,
         Plan::Wait(why) => Ok(Next::Wait(why.into())),
     }
 }

@@ -36,6 +36,8 @@ pub(super) struct Back<'a> {
     pub order: &'a Order,
     /// How much, in minor units.
     pub due: i128,
+    /// All that came after the order's own payment, when this is part of that.
+    pub late: Option<i128>,
     /// Whether it is all that was ever paid for the order.
     pub whole: bool,
     /// Whether a moderator's decision pays it, and paid nothing else yet.
@@ -45,7 +47,7 @@ pub(super) struct Back<'a> {
 /// How a refund leaves.
 pub(super) fn refund(back: Back<'_>) -> Plan {
     use {Method as M, State as S};
-    let Back { order, due, whole, by_split } = back;
+    let Back { order, due, late, whole, by_split } = back;
     match (order.payment().method, order.state, whole) {
         (M::AddressRequest, S::AwaitingPayment, _) => Plan::Spend,
         (M::Direct | M::Moderated, S::AwaitingPayment, _) => {
@@ -66,12 +68,14 @@ pub(super) fn refund(back: Back<'_>) -> Plan {
             None => Plan::Wait("the escrow has not reached the wallet yet"),
         },
         (_, S::Refunded | S::Declined | S::Canceled, true) => match gone_back(order) {
-            Some(record) => Plan::Found { txid: record.txid.clone(), moved: moved(order, record, due) },
+            Some(record) => Plan::Found { moved: moved(order, &record, due), txid: record.txid },
             None => Plan::Wait("the buyer's node has not taken its money back yet"),
         },
         // What came after the node had paid the order back.
         (M::AddressRequest, S::Refunded, false)
-            if gone_back(order).is_some_and(|back| back.big_value.0 + due <= order.received(0)) =>
+            if gone_back(order)
+                .zip(late)
+                .is_some_and(|(back, late)| back.big_value.0 + late <= order.received(0)) =>
         {
             Plan::Spend
         }
@@ -90,16 +94,16 @@ fn decided(order: &Order, by_split: bool) -> Plan {
     match (order.out(), order.split()) {
         (None, _) => Plan::Dispute,
         (Some(out), Some(split)) if by_split && split.buyer_output.big_amount.0 > 0 => {
-            Plan::Found { txid: out.txid.clone(), moved: split.buyer_output.big_amount.0 }
+            Plan::Found { txid: out.txid, moved: split.buyer_output.big_amount.0 }
         }
         (Some(_), _) => Plan::Spend,
     }
 }
 
 /// What moved when the node says that an order went back. Out of an escrow the buyer's node takes it, and pays the miner.
-pub(super) fn gone_back(order: &Order) -> Option<&Record> {
+pub(super) fn gone_back(order: &Order) -> Option<Record> {
     let paid = &order.contract.refund.refund_transaction;
-    let by_wallet = (!paid.txid.is_empty() && paid.big_value.0 > 0).then_some(paid);
+    let by_wallet = (!paid.txid.is_empty() && paid.big_value.0 > 0).then(|| paid.clone());
     match order.payment().method {
         Method::AddressRequest => by_wallet,
         // Once it was confirmed it is in the wallet, and leaves from there.
@@ -122,7 +126,10 @@ pub(super) fn is_collected(order: &Order) -> Result<(), &'static str> {
         (M::AddressRequest | M::Direct, S::Pending | S::AwaitingPayment) => {
             Err("an order is not confirmed yet")
         }
-        (M::AddressRequest | M::Direct, _) => Ok(()),
+        (_, S::Refunded | S::Declined | S::Canceled) => Err("an order was paid back by somebody"),
+        (M::AddressRequest, _) => Ok(()),
+        (M::Direct, _) if order.out().is_some() => Ok(()),
+        (M::Direct, _) => Err("an order's money was not swept into the wallet"),
         (M::Moderated, S::Completed | S::Resolved | S::PaymentFinalized | S::Decided)
             if order.out().is_some() =>
         {
@@ -179,7 +186,13 @@ mod tests {
 
     fn planned(method: &str, state: &str, whole: bool, out: bool, split: Option<i128>) -> Plan {
         let due = if whole { 1_000_000 } else { 300_000 };
-        refund(Back { order: &order(method, state, out, split), due, whole, by_split: split.is_some() })
+        refund(Back {
+            order: &order(method, state, out, split),
+            due,
+            late: None,
+            whole,
+            by_split: split.is_some(),
+        })
     }
 
     fn found(txid: &str, moved: i128) -> Plan {
@@ -240,7 +253,8 @@ mod tests {
     #[test]
     fn what_is_paid_after_the_order_went_back_is_spent() {
         let mut order = order("ADDRESS_REQUEST", "REFUNDED", false, None);
-        let back = |order: &Order| refund(Back { order, due: 5_000, whole: false, by_split: false });
+        let late = Some(5_000);
+        let back = |order: &Order| refund(Back { order, due: 5_000, late, whole: false, by_split: false });
         assert!(matches!(back(&order), Plan::Wait(_)), "the refund paid all that came");
         let big_value = super::super::wire::Units(5_000);
         let late = Record { txid: "late".into(), big_value, ..Record::default() };

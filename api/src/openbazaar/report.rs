@@ -95,9 +95,15 @@ pub(super) async fn settle(
 }
 
 /// It left without us: started and settled in one go.
-pub(super) async fn settle_found(desk: &Desk, case: &Case, txid: &str, moved: i128) -> Result<Next, Failure> {
+pub(super) async fn settle_found(
+    desk: &Desk,
+    case: &Case,
+    txid: &str,
+    moved: i128,
+    fee: i128,
+) -> Result<Next, Failure> {
     match start(desk, case, FOUND).await? {
-        Some(case) => settle(desk, &case, txid, moved, 0).await,
+        Some(case) => settle(desk, &case, txid, moved, fee).await,
         None => Ok(Next::Done),
     }
 }

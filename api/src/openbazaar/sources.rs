@@ -6,16 +6,20 @@ use domain::{
     event::Events,
     id::{ContractId, OrderKey, SettlementId},
     purse::{Purse, PurseEvent, PurseId},
+    time::Time,
 };
 use projections::log::MAX_PAGE;
 
 use super::{
     desk::{Desk, Failure, node_id},
+    escrow::{self, is_divided},
     orders as looks,
+    payments::disputes,
     plan::is_collected,
     report::Case,
+    wallet,
     wanted::recorded,
-    wire::{Method, State},
+    wire::{Method, Order, State},
 };
 use crate::error::Problem;
 
@@ -35,16 +39,41 @@ pub(super) async fn not_collected(desk: &Desk, case: &Case) -> Result<Option<Str
             }
             return Ok(Some(format!("order {id}: {why}")));
         }
-        let (there, known) = (order.received(0), recorded(desk, id).await?.total());
+        if let Some(why) = not_in_wallet(desk, &order).await? {
+            return Ok(Some(why));
+        }
+        let recorded = recorded(desk, id).await?;
+        let (there, known) = (order.received(0), recorded.total());
         if there < known {
             return Ok(Some(format!("order {id}: what was paid is not on the chain any more; see the node")));
+        }
+        // Whoever looked at the order may have been cut off before this.
+        if order.payment().method == Method::Direct {
+            escrow::collect(desk, id, &order, &recorded).await?;
         }
         // Nothing tells of a payment that comes after the order was handed over, or of an escrow that was let go.
         if there > known || order.payment().method == Method::Moderated {
             looks::look(desk, id).await?;
         }
+        let given = order.split().map_or(0, |split| split.buyer_output.big_amount.0);
+        if given > 0 && !is_divided(desk, &recorded).await? && !disputes(desk, &recorded).await? {
+            return Ok(Some(format!("order {id}: a moderator gave its buyer a part; settle this by hand")));
+        }
     }
     Ok(None)
+}
+
+/// Why an order's money cannot be paid from the wallet: what swept it in, or released it, must be in the wallet's history
+/// and alive. Whoever else has a key may have taken it.
+pub(super) async fn not_in_wallet(desk: &Desk, order: &Order) -> Result<Option<String>, Failure> {
+    let by_split = order.split().is_some_and(|split| split.vendor_output.big_amount.0 == 0);
+    let out = order.out().filter(|_| order.payment().method != Method::AddressRequest && !by_split);
+    let Some(out) = out else { return Ok(None) };
+    let coin = &order.payment().amount_currency.code;
+    let since = order.paid_at().unwrap_or(Time::MIN);
+    let found = wallet::find(&desk.node, coin, since, |tx| tx.txid == out.txid && tx.value.0 > 0).await?;
+    let why = || format!("{} emptied the order's address, but not into the wallet; see the node", out.txid);
+    Ok(found.is_none().then(why))
 }
 
 /// The orders that paid for what is paid out.

@@ -19,7 +19,7 @@ use super::{
     desk::{Desk, Failure},
     note::plain,
     slug::Slug,
-    wire::{Method, Order},
+    wire::{Method, Order, State},
 };
 
 /// Payments recorded of one order, at most: somebody who pays more often must wait for a human.
@@ -133,7 +133,7 @@ impl Wanted {
         let mut next = known.parts.len();
         let money = |minor| Money::from_minor(minor, paid.asset()).ok();
         if next == 0 {
-            let escrow = order.payment().method == Method::Moderated;
+            let escrow = order.payment().method == Method::Moderated || order.state == State::Pending;
             let price = self.price.filter(|price| price.asset() == paid.asset() && !escrow);
             let first = price.map_or(left, |price| price.minor().min(left));
             parts.extend(money(first).map(|amount| (0, self.item.clone(), amount)));

@@ -384,37 +384,34 @@ impl Order {
             .min()
     }
 
-    /// What emptied its address, once something did.
+    /// What emptied its address, once something did: the whole transaction, which the node writes input by input. No more
+    /// can leave than came.
     #[must_use]
-    pub fn out(&self) -> Option<&Record> {
-        self.records().find(|record| record.big_value.0 < 0)
+    pub fn out(&self) -> Option<Record> {
+        let first = self.records().find(|record| record.big_value.0 < 0)?;
+        let same = self.records().filter(|record| record.txid == first.txid);
+        let left: i128 = same.map(|record| record.big_value.0.min(0)).sum();
+        Some(Record { big_value: Units(left.max(-self.received(0))), ..first.clone() })
     }
 
-    /// All that left its address.
-    fn left(&self) -> i128 {
-        self.records().map(|record| record.big_value.0.min(0)).sum::<i128>().abs()
-    }
-
-    /// What was paid for it and is the shop's to account for, when `known` is accounted for already. What lies at an
-    /// address of several keys counts as it was when the order was taken, and what comes later only once it left for the
-    /// wallet: until then the buyer can take it back, and the shop cannot.
+    /// What was paid for it and is the shop's to account for, when `known` is accounted for already. At an address of
+    /// several keys that is what was there when the order was taken: a buyer takes what comes later back, or only buyer
+    /// and moderator can. What is taken while the node was away counts once it was swept.
     #[must_use]
     pub fn accountable(&self, confirmations: u32, known: i128) -> i128 {
         let received = self.received(confirmations);
-        let in_wallet = match (self.payment().method, self.state) {
-            (Method::AddressRequest, _) => return received,
-            (
-                Method::Direct,
-                State::AwaitingPayment | State::Pending | State::Refunded | State::Declined | State::Canceled,
-            ) => false,
-            (Method::Direct, _) => true,
-            (Method::Moderated, state) => matches!(state, State::Completed | State::PaymentFinalized),
-        };
-        match (in_wallet && self.out().is_some(), known) {
-            (true, known) => known.max(self.left()),
-            (false, 0) if in_wallet => received.min(self.payment().big_amount.0),
-            (false, 0) => received,
-            (false, known) => known,
+        let swept = || self.out().map_or(0, |out| -out.big_value.0);
+        let waits = matches!(
+            self.state,
+            State::AwaitingPayment | State::Pending | State::Refunded | State::Declined | State::Canceled
+        );
+        match (self.payment().method, known) {
+            (Method::AddressRequest, _) => received,
+            (_, 1..) => known,
+            (Method::Direct, _) if waits => received,
+            // All that was swept must be deep.
+            (Method::Direct, _) => Some(swept()).filter(|swept| *swept <= received).unwrap_or(0),
+            (Method::Moderated, _) => received,
         }
     }
 
@@ -469,6 +466,24 @@ mod tests {
         let refunded: Order = recorded("order_addrreq_refunded");
         assert_eq!((refunded.payment().method, refunded.received(0)), (Method::AddressRequest, 1_000_000));
         assert_eq!(gone_back(&refunded).map(|record| record.big_value.0), Some(1_000_000));
+    }
+
+    #[test]
+    fn what_leaves_in_several_inputs_is_one_movement_of_no_more_than_came() {
+        let record = |txid: &str, value: i128| Record {
+            txid: txid.into(),
+            big_value: Units(value),
+            ..Record::default()
+        };
+        let mut order: Order = recorded("order_mod_awaiting");
+        order.payment_address_transactions =
+            vec![record("a", 400), record("b", 600), record("x", -400), record("x", -600)];
+        assert_eq!(order.out().map(|out| out.big_value.0), Some(-1_000));
+        order.payment_address_transactions.push(record("x", -600));
+        assert_eq!(order.out().map(|out| out.big_value.0), Some(-1_000), "said twice");
+        let dead = Record { height: 4_294_967_295, ..record("c", 5_000) };
+        order.payment_address_transactions.push(dead);
+        assert_eq!(order.received(0), 1_000);
     }
 
     #[test]

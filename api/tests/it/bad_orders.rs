@@ -250,6 +250,7 @@ async fn a_payment_for_nothing_that_is_sold_is_recorded_and_goes_back() {
         ("not_the_renter", "not-the-renter"),
         ("surplus", "surplus"),
         ("disputed", "order-disputed"),
+        ("underpaid", "underpaid"),
     ];
     for (why, kind) in whys {
         let item = json!({"kind": "unsellable", "listing": "a-shirt", "why": why});

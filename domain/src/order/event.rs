@@ -50,6 +50,8 @@ pub enum Unsellable {
     Surplus,
     /// It was disputed before it could be served.
     Disputed,
+    /// It was not paid in full.
+    Underpaid,
 }
 
 impl Unsellable {
@@ -62,6 +64,7 @@ impl Unsellable {
             Self::NotTheRenter => RejectReason::NotTheRenter,
             Self::Surplus => RejectReason::Surplus,
             Self::Disputed => RejectReason::Disputed,
+            Self::Underpaid => RejectReason::Underpaid,
         }
     }
 }
@@ -147,6 +150,9 @@ pub enum RejectReason {
     /// It was disputed before it could be served.
     #[error("the order was disputed before it could be served")]
     Disputed,
+    /// It was not paid in full.
+    #[error("the order was not paid in full")]
+    Underpaid,
 }
 
 impl RejectReason {
@@ -175,6 +181,7 @@ impl RejectReason {
             Self::NotTheRenter => "not_the_renter",
             Self::Surplus => "surplus",
             Self::Disputed => "disputed",
+            Self::Underpaid => "underpaid",
         }
     }
 }

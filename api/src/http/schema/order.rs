@@ -47,6 +47,8 @@ pub enum Unsellable {
     Surplus,
     /// It was disputed before it could be served.
     Disputed,
+    /// It was not paid in full.
+    Underpaid,
 }
 
 /// Why an order cannot be honoured; its money goes back in full.
@@ -109,6 +111,8 @@ pub enum RejectReason {
     Surplus,
     /// It was disputed before it could be served.
     Disputed,
+    /// It was not paid in full.
+    Underpaid,
 }
 
 /// How far an order is.

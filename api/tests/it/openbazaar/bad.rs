@@ -131,7 +131,7 @@ async fn a_part_payment_goes_back_after_a_while_and_what_comes_later_too() {
     bazaar.work().await;
     assert!(bazaar.items("/v1/orders").await.is_empty(), "it may still be paid");
     bazaar.pass(86_400).await;
-    went_back(&bazaar, &order, HOUR - 300_000, "wrong_amount").await;
+    went_back(&bazaar, &order, HOUR - 300_000, "underpaid").await;
     bazaar.node.pay(&order, 300_000).unwrap();
     bazaar.work().await;
     assert_eq!(bazaar.node.received(&bazaar.seen(&order).refund_address), HOUR);
