@@ -48,23 +48,19 @@ pub(super) async fn follow(
     order: &Order,
     known: &Recorded,
 ) -> Result<Option<Time>, Failure> {
-    let soon = Some(desk.app.clock.time().plus(desk.settings().poll_s));
+    let soon = desk.again(order, desk.settings().poll_s);
     if payments::disputes(desk, known).await? {
         return Ok(None);
     }
     let subject = format!("order-{}", desk.key(id, 0)?);
-    match place(desk, known).await? {
-        Some(Place { contract, segment, verdict: Verdict::Pending }) => {
-            let opened = disputes::open(&desk.app, contract, segment, None, None, &desk.by()).await;
-            if let Err(problem) = opened {
-                if problem.status().is_server_error() {
-                    return Err(problem.into());
-                }
-                desk.call(&subject, DISPUTED, format!("the ledger cannot hold its money: {problem}")).await?;
-            }
+    // One that is decided already stays so; of an order that was refused all goes back.
+    if let Some(Place { contract, segment, verdict: Verdict::Pending }) = place(desk, known).await?
+        && let Err(problem) = disputes::open(&desk.app, contract, segment, None, None, &desk.by()).await
+    {
+        if problem.status().is_server_error() {
+            return Err(problem.into());
         }
-        Some(_) => {}
-        None => desk.call(&subject, DISPUTED, "an order that was refused is disputed; see the node").await?,
+        desk.call(&subject, DISPUTED, format!("the ledger cannot hold its money: {problem}")).await?;
     }
     let released;
     let order = if order.state == State::Decided && order.out().is_none() {
@@ -76,7 +72,8 @@ pub(super) async fn follow(
     };
     conclude(desk, id, order, known).await?;
     // Whoever carries a decision out, the order may stay decided: what left the escrow counts.
-    Ok(if order.state == State::Decided && order.out().is_some() { None } else { soon })
+    let is_over = matches!(order.state, State::Decided | State::Resolved) && order.out().is_some();
+    Ok((!is_over).then_some(soon))
 }
 
 /// Decides a dispute in the ledger as the moderator did, once that is carried out.
