@@ -62,7 +62,7 @@ async fn arrived(desk: &Desk, order: &Order, known: &Recorded) -> Result<Option<
         return Ok(Some(both + moderated));
     }
     let (Some(out), coin) = (order.out(), &order.payment().amount_currency.code) else { return Ok(None) };
-    let since = order.placed().unwrap_or(Time::MIN);
+    let since = order.paid_at().unwrap_or(Time::MIN);
     let found = wallet::find(&desk.node, coin, since, |tx| tx.txid == out.txid).await?;
     Ok(found.map(|tx| tx.value.0))
 }

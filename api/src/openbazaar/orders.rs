@@ -106,8 +106,12 @@ async fn step(desk: &Desk, id: &str, order: &Order) -> Result<Step, Failure> {
     }
     let beyond = order.received(0) - paid;
     if beyond > 0 && !known.parts.is_empty() && order.payment().method != Method::AddressRequest {
-        let detail =
-            format!("{beyond} more units were paid to its address of several keys, out of the shop's reach");
+        let where_it_is = if order.split().is_some() {
+            "a moderator divided it with the rest; give back by hand what the wallet got of it"
+        } else {
+            "out of the shop's reach"
+        };
+        let detail = format!("{beyond} more units were paid to its address of several keys: {where_it_is}");
         desk.call(&subject(desk, id)?, ODD, detail).await?;
     }
     match (Look { desk, id, order, known: &known, received }).step().await? {

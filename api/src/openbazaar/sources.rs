@@ -67,8 +67,12 @@ pub(super) async fn not_collected(desk: &Desk, case: &Case) -> Result<Option<Str
 /// and alive. Whoever else has a key may have taken it.
 pub(super) async fn not_in_wallet(desk: &Desk, order: &Order) -> Result<Option<String>, Failure> {
     let by_split = order.split().is_some_and(|split| split.vendor_output.big_amount.0 == 0);
-    let out = order.out().filter(|_| order.payment().method != Method::AddressRequest && !by_split);
-    let Some(out) = out else { return Ok(None) };
+    let out = match (order.payment().method, order.out()) {
+        (Method::AddressRequest, _) => return Ok(None),
+        (Method::Direct, None) => return Ok(Some("the order's money was not swept into the wallet".into())),
+        (_, Some(out)) if !by_split => out,
+        _ => return Ok(None),
+    };
     let coin = &order.payment().amount_currency.code;
     let since = order.paid_at().unwrap_or(Time::MIN);
     let found = wallet::find(&desk.node, coin, since, |tx| tx.txid == out.txid && tx.value.0 > 0).await?;

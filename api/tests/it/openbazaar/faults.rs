@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use fixtures::openbazaar::{Call, Fault, Method, Purchase};
 
-use super::kit::{Bazaar, HOUR, OWNER, PASSWORD, USER};
+use super::{
+    kit::{Bazaar, HOUR, OWNER},
+    money::house,
+};
 
 /// How the one call goes.
 #[derive(Debug, Clone)]
@@ -77,11 +80,7 @@ async fn work(bazaar: &mut Bazaar, wrong: &Wrong) {
 async fn story(call: Call, wrong: Wrong, method: Method) {
     let mut bazaar = Bazaar::with(|config, node| {
         config.openbazaar.timeout_s = 1;
-        config.openbazaar.moderators = node.peers().1;
-        config.openbazaar.moderator.url = node.moderator_url();
-        config.openbazaar.moderator.username = USER.into();
-        config.openbazaar.moderator.password = api::config::Secret(PASSWORD.into());
-        config.openbazaar.moderator.fee_bps = 500;
+        house(config, node);
     })
     .await;
     let device = bazaar.enrol().await;
