@@ -15,18 +15,16 @@ use domain::{
     contract::Contract,
     id::{AccountId, ContractId},
     money::Money,
-    order::{Fate, MAX_LISTING, OrderItem, Unsellable},
+    order::{Fate, OrderItem, Unsellable},
     time::{Interval, Seconds, Time},
 };
 use projections::{private::LookedAt, views::settlements::SettlementStatus};
 
 use super::{
     desk::{Desk, Failure},
-    disputes, escrow, note,
-    note::plain,
-    people,
+    disputes, escrow, note, people,
     slug::PREFIX,
-    wanted::{Recorded, Wanted, recorded, wanted},
+    wanted::{Recorded, Wanted, named, recorded, wanted},
     wire::{Method, Order, State},
 };
 use crate::{accounts, config::OtherListings, contracts, orders};
@@ -269,7 +267,7 @@ impl Look<'_> {
     /// Records a part of the price: whatever is asked by now, it buys nothing.
     async fn record_part(&self) -> Result<bool, Failure> {
         let (mut asked, renter) = self.asked().await?;
-        let listing = plain(self.order.slug(), MAX_LISTING);
+        let listing = named(self.order);
         asked.item = OrderItem::Unsellable { listing, why: Unsellable::Underpaid };
         asked.price = None;
         self.record_as(&asked, renter).await
@@ -284,7 +282,7 @@ impl Look<'_> {
     /// Records an order that was disputed before it could be served: it goes back.
     async fn record_disputed(&self) -> Result<(), Failure> {
         let (_, renter) = self.asked().await?;
-        let listing = plain(self.order.slug(), MAX_LISTING);
+        let listing = named(self.order);
         let item = OrderItem::Unsellable { listing, why: Unsellable::Disputed };
         let (app, by) = (&self.desk.app, self.desk.by());
         orders::receive(app, self.desk.key(self.id, 0)?, item, renter, self.received, &by).await?;

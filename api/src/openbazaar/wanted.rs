@@ -103,7 +103,7 @@ pub(super) async fn wanted(desk: &Desk, order: &Order, renter: AccountId) -> Res
 }
 
 /// A listing's name, as the ledger takes it.
-fn named(order: &Order) -> String {
+pub(super) fn named(order: &Order) -> String {
     let name = plain(order.slug(), MAX_LISTING);
     if name.trim().is_empty() { "unnamed".into() } else { name }
 }
