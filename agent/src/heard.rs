@@ -6,7 +6,7 @@
 
 use domain::{
     id::{DeviceId, Epoch},
-    key::{Digest, PublicKey},
+    key::{Digest, PublicKey, SealedHalf},
     time::{Seconds, Time},
     wire::{Expect, HoldWhy, ServerSigned, Tombstone, Verdict, Verified, WireError},
 };
@@ -84,6 +84,10 @@ pub enum Said {
         until: Option<Time>,
         /// How long this word stands, in seconds from asking.
         valid_for_s: Seconds,
+        /// The server's half of the volume key, sealed to this device.
+        key_half: Option<SealedHalf>,
+        /// The renter lets the lease resume without the server.
+        offline_resume: bool,
     },
     /// Stop the workload, keep the data.
     Hold {
@@ -128,9 +132,13 @@ impl Word {
         let answer = answer.into_inner();
         let warrant = |tombstone: &ServerSigned| Warrant::open(tombstone, &expect.root, expect.device);
         let said = match &answer.verdict {
-            Verdict::Run { epoch, until, valid_for_s } => {
-                Said::Run { epoch: *epoch, until: *until, valid_for_s: *valid_for_s }
-            }
+            Verdict::Run { epoch, until, valid_for_s, key_half, offline_resume } => Said::Run {
+                epoch: *epoch,
+                until: *until,
+                valid_for_s: *valid_for_s,
+                key_half: *key_half,
+                offline_resume: *offline_resume,
+            },
             Verdict::Hold { epoch, why } => Said::Hold { epoch: *epoch, why: *why },
             Verdict::End { tombstone } => Said::End(warrant(tombstone)?),
             Verdict::Vacant { floor } => Said::Vacant { floor: *floor },

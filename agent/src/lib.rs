@@ -20,6 +20,7 @@
 //! | [`decide`] | the decision table: one pure function |
 //! | [`record`] | the durable record, its lock and the only file writer |
 //! | [`volume`] | the renter's directory and the label that fences it |
+//! | [`workload`] | what runs for the renter |
 //! | [`erase`] | numbered, re-entrant steps that end in a receipt |
 //! | [`server`] | the HTTP calls |
 //! | [`run`] | the loop that ties them together |
@@ -48,5 +49,6 @@ pub mod run;
 pub mod server;
 pub mod status;
 pub mod volume;
+pub mod workload;
 
 pub use cli::main_with;

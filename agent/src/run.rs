@@ -130,6 +130,7 @@ impl Agent {
             nonce: dice::nonce(),
             device_key: self.public_key(),
             boot_id: self.boot_id(),
+            saves: 0,
             reported: self.reported(),
             seen_seq: self.order().1,
             wait_s,

@@ -339,7 +339,8 @@ async fn verdict(
     if over {
         return Ok((Verdict::Hold { epoch, why: HoldWhy::Ending }, seq));
     }
-    Ok((Verdict::Run { epoch, until, valid_for_s: app.config.devices.valid_for_s }, seq))
+    let valid_for_s = app.config.devices.valid_for_s;
+    Ok((Verdict::Run { epoch, until, valid_for_s, key_half: None, offline_resume: false }, seq))
 }
 
 /// The tombstone of an earlier epoch that the device still reports.

@@ -64,6 +64,8 @@ bytes! {
     Signature, 64, "an Ed25519 signature of 64 bytes in base64url", |b| URL_SAFE_NO_PAD.encode(b), |t| URL_SAFE_NO_PAD.decode(t).ok();
     /// A device's one-time challenge.
     Nonce, 32, "a nonce of 32 bytes in base64url", |b| URL_SAFE_NO_PAD.encode(b), |t| URL_SAFE_NO_PAD.decode(t).ok();
+    /// A [`crate::wire::KeyHalf`] that only one device can open.
+    SealedHalf, 80, "a sealed key half of 80 bytes in base64url", |b| URL_SAFE_NO_PAD.encode(b), |t| URL_SAFE_NO_PAD.decode(t).ok();
 }
 
 impl Digest {

@@ -111,7 +111,13 @@ fn moods(server: &FakeServer) -> Vec<(&'static str, Mood)> {
         (
             "another lease runs",
             forge(|world, poll| {
-                let verdict = Verdict::Run { epoch: 3, until: None, valid_for_s: 60 };
+                let verdict = Verdict::Run {
+                    epoch: 3,
+                    until: None,
+                    valid_for_s: 60,
+                    key_half: None,
+                    offline_resume: false,
+                };
                 world.signer.answer(&world.answer(poll, verdict))
             }),
         ),

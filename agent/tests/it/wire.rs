@@ -5,15 +5,17 @@ use std::{fs, path::PathBuf};
 use agent::heard::{Said, Word};
 use domain::{
     id::{GatewayName, Subdomain},
-    key::{Digest, Nonce, PublicKey},
+    key::{Digest, Nonce, PublicKey, SealedHalf},
     offer::Hardware,
     time::Time,
     wire::{
-        Answer, EraseStep, Expect, Grant, HoldWhy, PollRequest, Receipt, Registration, Reported,
-        ReportedState, ServerSigned, SignedReceipt, SignedRegistration, StepResult, VERSION, Verdict, sign,
+        Answer, CheckIn, EraseStep, Expect, Grant, HoldWhy, KeyHalf, PollRequest, Receipt, Registration,
+        Reported, ReportedState, ServerSigned, SignedCheckIn, SignedPoll, SignedReceipt, SignedRegistration,
+        StepResult, VERSION, Verdict, sign,
     },
 };
 use ed25519_dalek::SigningKey;
+use rand::{TryCryptoRng, TryRng};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use uuid::Uuid;
@@ -45,6 +47,30 @@ fn answer(verdict: Verdict) -> Value {
         tombstones: vec![signer.tombstone(1)],
     };
     value(&signer.answer(&answer))
+}
+
+fn run(key_half: Option<SealedHalf>, offline_resume: bool) -> Verdict {
+    Verdict::Run { epoch: 2, until: Some(NOW.plus(3_600)), valid_for_s: 600, key_half, offline_resume }
+}
+
+/// Always the same: a recorded message cannot be sealed anew.
+fn sealed_half() -> SealedHalf {
+    struct Same;
+    impl TryRng for Same {
+        type Error = std::convert::Infallible;
+        fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+            Ok(7)
+        }
+        fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+            Ok(7)
+        }
+        fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+            bytes.fill(7);
+            Ok(())
+        }
+    }
+    impl TryCryptoRng for Same {}
+    KeyHalf::new([8; 32]).seal(&public(), DEVICE, 2, &mut Same).unwrap()
 }
 
 fn value(message: &impl Serialize) -> Value {
@@ -84,10 +110,12 @@ fn samples() -> Vec<(&'static str, Value)> {
         device_key: public(),
         boot_id: Uuid::from_u128(6),
         reported,
+        saves: 0,
         seen_seq: 41,
         wait_s: 25,
         floor: NOW,
     };
+    let check_in = CheckIn { v: VERSION, device_key: public(), boot_id: Uuid::from_u128(6), count: 3 };
     let step =
         |step: &str, result, detail: &str| EraseStep { step: step.into(), result, detail: detail.into() };
     let receipt = Receipt {
@@ -107,9 +135,12 @@ fn samples() -> Vec<(&'static str, Value)> {
         ("registration", value(&SignedRegistration(sign(&registration, &device_key())))),
         ("grant", value(&grant)),
         ("poll", value(&poll)),
+        ("poll-signed", value(&SignedPoll(sign(&PollRequest { saves: 12, ..poll.clone() }, &device_key())))),
+        ("check-in", value(&SignedCheckIn(sign(&check_in, &device_key())))),
         ("receipt", value(&SignedReceipt(sign(&receipt, &device_key())))),
         ("tombstone", value(&signer.tombstone(2))),
-        ("answer-run", answer(Verdict::Run { epoch: 2, until: Some(NOW.plus(3_600)), valid_for_s: 600 })),
+        ("answer-run", answer(run(None, false))),
+        ("answer-run-sealed", answer(run(Some(sealed_half()), true))),
         ("answer-hold", answer(Verdict::Hold { epoch: 2, why: HoldWhy::UnderReview })),
         ("answer-end", answer(Verdict::End { tombstone: signer.tombstone(2) })),
         ("answer-vacant", answer(Verdict::Vacant { floor: 2 })),
@@ -156,6 +187,13 @@ fn every_kept_message_is_still_believed() {
     let tombstone = kept::<ServerSigned>("tombstone").verify_tombstone(&root, DEVICE).unwrap();
     assert_eq!(receipt.get().tombstone, tombstone.get().digest());
     assert_eq!(kept::<SignedRegistration>("registration").verify().unwrap().get().device_key, public());
+    let Said::Run { key_half: Some(sealed), offline_resume: true, .. } = *heard("answer-run-sealed").said()
+    else {
+        panic!("the sealed half is missing");
+    };
+    assert_eq!(KeyHalf::open(&sealed, &device_key(), DEVICE, 2), Some(KeyHalf::new([8; 32])));
     assert_eq!(kept::<PollRequest>("poll").seen_seq, 41);
+    assert_eq!(kept::<SignedPoll>("poll-signed").verify().unwrap().get().saves, 12);
+    assert_eq!(kept::<SignedCheckIn>("check-in").verify().unwrap().get().count, 3);
     assert_eq!(kept::<Grant>("grant").port, 20_000);
 }

@@ -10,7 +10,7 @@ use crate::{
     device::LeaseEnd,
     event::canonical_json,
     id::{ContractId, DeviceId, Epoch},
-    key::{Digest, Nonce, PublicKey},
+    key::{Digest, Nonce, PublicKey, SealedHalf},
     time::{Seconds, Time},
 };
 
@@ -38,6 +38,13 @@ pub enum Verdict {
         until: Option<Time>,
         /// How long this word stands without another, in seconds from asking.
         valid_for_s: Seconds,
+        /// The server's half of the volume key, sealed to the device that asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key_half: Option<SealedHalf>,
+        /// The renter lets the device keep the half, so that the lease resumes without the server; the price is that
+        /// erasing is then best effort.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        offline_resume: bool,
     },
     /// Stop the workload, keep the data.
     Hold {

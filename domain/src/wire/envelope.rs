@@ -103,6 +103,19 @@ impl Signed {
         }
         serde_json::from_slice(payload).map_err(malformed)
     }
+
+    /// The device key that the payload names as its signer; believed only after [`Signed::open`] with it.
+    pub(super) fn claimed_key(&self) -> Result<PublicKey, WireError> {
+        #[derive(Deserialize)]
+        struct Claimed {
+            device_key: PublicKey,
+        }
+        if self.payload.len() > MAX_MESSAGE {
+            return Err(WireError::TooLong);
+        }
+        let claimed = serde_json::from_str::<Claimed>(&self.payload);
+        claimed.map(|claimed| claimed.device_key).map_err(|e| WireError::Malformed(e.to_string()))
+    }
 }
 
 /// The root key's word that an online key may sign answers and tombstones.

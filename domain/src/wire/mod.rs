@@ -12,13 +12,18 @@
 
 mod answer;
 mod envelope;
+mod half;
 mod receipt;
 mod request;
 
 pub use answer::{Answer, Expect, HoldWhy, Tombstone, Verdict};
 pub use envelope::{Message, OnlineKey, ServerSigned, Signed, Verified, WireError, sign};
+pub use half::KeyHalf;
 pub use receipt::{EraseStep, MAX_RECEIPT, MAX_STEP_TEXT, MAX_STEPS, Receipt, SignedReceipt, StepResult};
-pub use request::{Grant, PollRequest, Registration, Reported, ReportedState, SignedRegistration};
+pub use request::{
+    CheckIn, Grant, PollRequest, Registration, Reported, ReportedState, SignedCheckIn, SignedPoll,
+    SignedRegistration,
+};
 
 /// The version of every message here.
 pub const VERSION: u32 = 1;

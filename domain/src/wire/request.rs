@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_MESSAGE, Signed, Verified, WireError, envelope::Message};
+use super::{Signed, Verified, WireError, envelope::Message};
 use crate::{
     id::{DeviceId, Epoch, GatewayName, Subdomain},
     key::{Digest, Nonce, PublicKey},
@@ -39,16 +39,7 @@ impl SignedRegistration {
     /// # Errors
     /// When it cannot be read, the signature does not fit, or the hardware is out of range.
     pub fn verify(&self) -> Result<Verified<Registration>, WireError> {
-        #[derive(Deserialize)]
-        struct Claimed {
-            device_key: PublicKey,
-        }
-        let malformed = |e: serde_json::Error| WireError::Malformed(e.to_string());
-        if self.0.payload.len() > MAX_MESSAGE {
-            return Err(WireError::TooLong);
-        }
-        let claimed: Claimed = serde_json::from_str(&self.0.payload).map_err(malformed)?;
-        let registration: Registration = self.0.open(&claimed.device_key)?;
+        let registration: Registration = self.0.open(&self.0.claimed_key()?)?;
         if !registration.hardware.is_valid() {
             return Err(WireError::Malformed("the hardware report is out of range".into()));
         }
@@ -133,8 +124,11 @@ pub struct PollRequest {
     pub nonce: Nonce,
     /// The device's own key.
     pub device_key: PublicKey,
-    /// Different after every boot.
+    /// Different after every start of the agent.
     pub boot_id: uuid::Uuid,
+    /// How often the device wrote its record; a copy of a card falls behind. 0 when not told.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub saves: u64,
     /// Where it stands.
     pub reported: Reported,
     /// The sequence number of the last answer; with `wait_s`, the server waits for a later one.
@@ -144,4 +138,61 @@ pub struct PollRequest {
     pub wait_s: u32,
     /// The device's time floor.
     pub floor: Time,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+impl Message for PollRequest {
+    const CONTEXT: &'static str = "berth poll v1";
+}
+
+/// A question signed by the key that it names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SignedPoll(pub Signed);
+
+impl SignedPoll {
+    /// Opens the question if the key inside signed it.
+    ///
+    /// # Errors
+    /// When it cannot be read or the signature does not fit.
+    pub fn verify(&self) -> Result<Verified<PollRequest>, WireError> {
+        self.0.open(&self.0.claimed_key()?).map(Verified::new)
+    }
+}
+
+/// A sign of life while there is no time to ask.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckIn {
+    /// [`super::VERSION`].
+    pub v: u32,
+    /// The device's own key.
+    pub device_key: PublicKey,
+    /// Different after every start of the agent.
+    pub boot_id: uuid::Uuid,
+    /// Counts the check-ins of this start from 1, so that an old one is worth nothing.
+    pub count: u64,
+}
+
+impl Message for CheckIn {
+    const CONTEXT: &'static str = "berth check-in v1";
+}
+
+/// A sign of life signed by the key that it names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SignedCheckIn(pub Signed);
+
+impl SignedCheckIn {
+    /// Opens it if the key inside signed it.
+    ///
+    /// # Errors
+    /// When it cannot be read or the signature does not fit.
+    pub fn verify(&self) -> Result<Verified<CheckIn>, WireError> {
+        self.0.open(&self.0.claimed_key()?).map(Verified::new)
+    }
 }

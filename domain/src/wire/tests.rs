@@ -55,7 +55,13 @@ fn answer(verdict: Verdict) -> Answer {
 }
 
 fn run() -> Answer {
-    answer(Verdict::Run { epoch: 3, until: Some(NOW), valid_for_s: 600 })
+    answer(Verdict::Run {
+        epoch: 3,
+        until: Some(NOW),
+        valid_for_s: 600,
+        key_half: None,
+        offline_resume: false,
+    })
 }
 
 fn tombstone(device: DeviceId, epoch: Epoch) -> Tombstone {
@@ -120,7 +126,7 @@ mod freshness {
         let far = 3 + MAX_EPOCH_JUMP;
         for epoch in [far, far + 1, u32::MAX] {
             let verdicts = [
-                Verdict::Run { epoch, until: None, valid_for_s: 1 },
+                Verdict::Run { epoch, until: None, valid_for_s: 1, key_half: None, offline_resume: false },
                 Verdict::Hold { epoch, why: HoldWhy::Ending },
                 Verdict::Vacant { floor: epoch },
                 Verdict::End { tombstone: said(&tombstone(ME, epoch), 2) },
@@ -406,5 +412,65 @@ mod requests {
         };
         let shown = format!("{grant:?}");
         assert!(!shown.contains("secret") && !shown.contains("renter-name"), "{shown}");
+    }
+}
+
+mod key_halves {
+    use super::*;
+
+    #[derive(Clone)]
+    struct Counting(u8);
+
+    impl hpke::rand_core::TryRng for Counting {
+        type Error = std::convert::Infallible;
+        fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+            unreachable!("only bytes are asked for")
+        }
+        fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+            unreachable!("only bytes are asked for")
+        }
+        fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+            self.0 += 1;
+            bytes.fill(self.0);
+            Ok(())
+        }
+    }
+
+    impl hpke::rand_core::TryCryptoRng for Counting {}
+
+    #[test]
+    fn a_half_opens_for_its_device_and_its_lease_only() {
+        let half = KeyHalf::new([9; 32]);
+        let sealed = half.seal(&public(&key(4)), ME, 3, &mut Counting(0)).unwrap();
+        assert_eq!(KeyHalf::open(&sealed, &key(4), ME, 3), Some(half.clone()));
+        assert_eq!(KeyHalf::open(&sealed, &key(5), ME, 3), None);
+        assert_eq!(KeyHalf::open(&sealed, &key(4), OTHER, 3), None);
+        assert_eq!(KeyHalf::open(&sealed, &key(4), ME, 4), None);
+        for at in 0..sealed.0.len() {
+            let mut damaged = sealed;
+            damaged.0[at] ^= 1;
+            assert_eq!(KeyHalf::open(&damaged, &key(4), ME, 3), None, "byte {at}");
+        }
+        assert_ne!(Some(sealed), half.seal(&public(&key(4)), ME, 3, &mut Counting(1)));
+    }
+
+    #[test]
+    fn a_half_is_never_shown_and_its_commitment_tells_it_from_another() {
+        let half = KeyHalf::new([9; 32]);
+        assert_eq!(format!("{half:?}"), "KeyHalf(…)");
+        assert_eq!(half.commitment(), KeyHalf::new([9; 32]).commitment());
+        assert_ne!(half.commitment(), KeyHalf::new([8; 32]).commitment());
+        assert_eq!(half.seal(&PublicKey([2; 32]), ME, 3, &mut Counting(0)), None, "no point of the curve");
+    }
+
+    #[test]
+    fn a_poll_and_a_check_in_are_believed_from_the_key_they_name_only() {
+        let check_in =
+            CheckIn { v: VERSION, device_key: public(&key(4)), boot_id: Uuid::from_u128(1), count: 1 };
+        let signed = |by: u8| SignedCheckIn(sign(&check_in, &key(by)));
+        assert_eq!(signed(4).verify().unwrap().get(), &check_in);
+        assert!(matches!(signed(5).verify(), Err(WireError::BadSignature(_))));
+        let as_poll = SignedPoll(signed(4).0);
+        assert!(matches!(as_poll.verify(), Err(WireError::BadSignature("berth poll v1"))));
     }
 }

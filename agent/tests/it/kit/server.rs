@@ -214,7 +214,13 @@ impl World {
         match self.lease {
             _ if !known => Verdict::Stranger,
             Lease::None => Verdict::Vacant { floor: self.floor },
-            Lease::Running(epoch) => Verdict::Run { epoch, until: self.until, valid_for_s: self.valid_for_s },
+            Lease::Running(epoch) => Verdict::Run {
+                epoch,
+                until: self.until,
+                valid_for_s: self.valid_for_s,
+                key_half: None,
+                offline_resume: false,
+            },
             Lease::Ended(epoch) => Verdict::End { tombstone: self.signer.tombstone(epoch) },
         }
     }
