@@ -95,7 +95,9 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
                 i_am_the_owner,
                 "this destroys the renter's data and breaks the rental; repeat it with --i-am-the-owner if that is meant"
             );
-            let (epoch, steps) = Agent::open(Config::load(&cli.config)?)?.erase_on_demand()?;
+            let config = Config::load(&cli.config)?;
+            let (epoch, steps) =
+                runtime()?.block_on(async { Agent::open(config).await?.erase_on_demand().await })?;
             for step in steps {
                 println!("{:<15} {}", step.step, step.detail);
             }
@@ -118,7 +120,7 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 async fn run(config: Config) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut agent = Agent::open(config)?;
+    let mut agent = Agent::open(config).await?;
     tokio::select! {
         () = agent.run() => {}
         _ = terminate.recv() => info!("told to stop"),

@@ -11,6 +11,16 @@ use domain::{
     key::{Digest, PublicKey},
 };
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    tree::{Disk, Tree},
+    volume::{
+        Volume,
+        directory::Directory,
+        luks::{Luks, System},
+    },
+};
 
 /// The longest `agent.json`, in bytes.
 const CONFIG_BYTES_MAX: u64 = 65_536;
@@ -45,6 +55,41 @@ pub enum VolumeConfig {
         /// The directory; the agent alone decides what is in it.
         path: PathBuf,
     },
+    /// A partition or file, encrypted with a key of which the server holds a half.
+    Luks {
+        /// The partition, best by a name that stays, such as one in `/dev/disk/by-partuuid`; or a file.
+        path: PathBuf,
+    },
+}
+
+impl VolumeConfig {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Directory { path } | Self::Luks { path } => path,
+        }
+    }
+
+    /// The volume of an agent with this state directory; `fresh` becomes the identity of a new directory.
+    #[must_use]
+    pub fn volume(&self, data_dir: &Path, fresh: Uuid) -> Box<dyn Volume> {
+        match self {
+            Self::Directory { path } => Box::new(Directory::new(path, fresh)),
+            Self::Luks { path } => {
+                let digest = Digest::of(data_dir.as_os_str().as_encoded_bytes()).to_string();
+                let system = System::new(path.clone(), format!("berth-{}", &digest[..12]));
+                Box::new(Luks::new(path.clone(), data_dir.join("mount"), Box::new(system)))
+            }
+        }
+    }
+
+    fn beside(self, directory: &Path) -> Self {
+        match self {
+            Self::Directory { path } => Self::Directory { path: directory.join(path) },
+            Self::Luks { path } => Self::Luks { path: directory.join(path) },
+        }
+    }
 }
 
 /// `agent.json` as written.
@@ -84,8 +129,7 @@ impl Config {
     /// What is wrong with it and what to do.
     pub fn load(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
-        let bytes =
-            crate::file::read(path, CONFIG_BYTES_MAX).with_context(|| format!("cannot read {shown}"))?;
+        let bytes = Disk.read(path, CONFIG_BYTES_MAX).with_context(|| format!("cannot read {shown}"))?;
         let Some(bytes) = bytes else {
             bail!(
                 "{shown} does not exist; write one with \"server\" and the \"key\" shown at enrolment, or name another with --config"
@@ -120,10 +164,10 @@ impl Config {
         let data_dir = beside.join(written.data_dir.unwrap_or_else(|| "agent-data".into()));
         let volume = match written.volume {
             None => VolumeConfig::Directory { path: data_dir.join("volume") },
-            Some(VolumeConfig::Directory { path }) => VolumeConfig::Directory { path: beside.join(path) },
+            Some(volume) => volume.beside(beside),
         };
-        let VolumeConfig::Directory { path } = &volume;
-        ensure!(*path != data_dir && !data_dir.starts_with(path), "the volume must not contain \"data_dir\"");
+        let path = volume.path();
+        ensure!(path != data_dir && !data_dir.starts_with(path), "the volume must not contain \"data_dir\"");
         let (key, server_key, offline_resume) = (written.key, written.server_key, written.offline_resume);
         Ok(Self { server, key, server_key, data_dir, volume, offline_resume })
     }

@@ -88,6 +88,17 @@ pub enum Label {
     Unreadable,
 }
 
+/// Whether the volume of the lease can be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// It is open, or can be opened.
+    Ready,
+    /// It needs the server's half of its key.
+    NoKey,
+    /// It was tried just now and does not open.
+    Broken,
+}
+
 /// What the device holds, seen just now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Local {
@@ -95,13 +106,15 @@ pub struct Local {
     pub state: State,
     /// The label on the volume.
     pub label: Label,
+    /// Whether the volume can be opened.
+    pub access: Access,
     /// The record cannot be written.
     pub impaired: bool,
     /// `agent.json` names another server or root key than the record.
     pub foreign_config: bool,
     /// The last word of this start was `Run` for this lease and has not lapsed.
     pub word_stands: bool,
-    /// The owner lets paid leases resume without the server.
+    /// The owner or the renter lets paid leases resume without the server.
     pub offline_resume: bool,
 }
 

@@ -17,8 +17,8 @@ pub(crate) fn nonce() -> Nonce {
     Nonce(bytes())
 }
 
-/// An id for this start of the agent.
-pub(crate) fn boot_id() -> Uuid {
+/// A random id.
+pub(crate) fn uuid() -> Uuid {
     uuid::Builder::from_random_bytes(bytes()).into_uuid()
 }
 

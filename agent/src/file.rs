@@ -1,66 +1,50 @@
-//! The only code that writes files of the agent's own.
+//! How the agent's own small files are written and read.
 //!
 //! # Correctness
 //! A reader sees the old bytes or the new bytes, whole, even after a power cut: the new bytes are on the medium before
 //! the name changes, and the directory is on the medium before the caller goes on.
 
-use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::Path,
-};
+use std::{io, path::Path};
 
 use domain::key::Digest;
 
+use crate::tree::Tree;
+
 /// Replaces `path` by `bytes`, readable by its owner only.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write(tree: &dyn Tree, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("tmp");
-    match fs::remove_file(&temporary) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    sync_parent(path)?;
-    if fs::read(path)? == bytes {
+    tree.remove(&temporary)?;
+    tree.create(&temporary, bytes)?;
+    tree.sync(&temporary)?;
+    tree.rename(&temporary, path)?;
+    sync_parent(tree, path)?;
+    if tree.read(path, bytes.len() as u64)?.as_deref() == Some(bytes) {
         Ok(())
     } else {
         Err(io::Error::other("what was written does not read back"))
     }
 }
 
+/// Creates a directory that only its owner may enter, with its parents, for good.
+pub(crate) fn create_directory(tree: &dyn Tree, path: &Path) -> io::Result<()> {
+    tree.create_directory(path)?;
+    sync_parent(tree, path)
+}
+
+/// Overwrites a secret where it lies, then removes it; `false` when there was none.
+pub(crate) fn destroy(tree: &dyn Tree, path: &Path, limit: u64) -> io::Result<bool> {
+    let Some(bytes) = tree.read(path, limit)? else { return Ok(false) };
+    tree.overwrite(path, &vec![0; bytes.len()])?;
+    tree.sync(path)?;
+    tree.remove(path)?;
+    sync_parent(tree, path)?;
+    Ok(true)
+}
+
 /// Makes the names in `path`'s directory durable.
-pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_parent(tree: &dyn Tree, path: &Path) -> io::Result<()> {
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    sync_directory(parent)
-}
-
-/// Makes the names in a directory durable.
-pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-/// Creates a directory that only its owner may enter, with its parents.
-pub(crate) fn create_directory(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    sync_parent(path)
-}
-
-/// Reads at most `limit` bytes; `None` when there is no such file.
-pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
-    let file = match File::open(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened?,
-    };
-    let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
-        return Err(io::Error::other(format!("{} is longer than {limit} bytes", path.display())));
-    }
-    Ok(Some(bytes))
+    tree.sync_directory(parent)
 }
 
 /// A text with the checksum of what follows in front.

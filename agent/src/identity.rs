@@ -5,7 +5,10 @@ use std::{io, path::Path};
 use domain::key::PublicKey;
 use ed25519_dalek::SigningKey;
 
-use crate::{dice, file};
+use crate::{
+    dice, file,
+    tree::{Disk, Tree},
+};
 
 /// Reads the device key, or makes one if there is none.
 ///
@@ -13,7 +16,7 @@ use crate::{dice, file};
 /// When it cannot be read or written, or is no key; it is never replaced.
 pub fn load_or_create(data_dir: &Path) -> io::Result<SigningKey> {
     let path = data_dir.join("device.key");
-    if let Some(bytes) = file::read(&path, 32)? {
+    if let Some(bytes) = Disk.read(&path, 32)? {
         let secret: [u8; 32] = bytes.try_into().map_err(|_| {
             io::Error::other(format!(
                 "{} is damaged; restore it from a copy: a new key is a new device",
@@ -23,7 +26,7 @@ pub fn load_or_create(data_dir: &Path) -> io::Result<SigningKey> {
         return Ok(SigningKey::from_bytes(&secret));
     }
     let key = SigningKey::from_bytes(&dice::bytes());
-    file::write(&path, key.as_bytes())?;
+    file::write(&Disk, &path, key.as_bytes())?;
     Ok(key)
 }
 

@@ -18,8 +18,9 @@
 //! | [`config`] | reads `agent.json` |
 //! | [`heard`] | turns bytes into a verified word or into silence |
 //! | [`decide`] | the decision table: one pure function |
-//! | [`record`] | the durable record, its lock and the only file writer |
-//! | [`volume`] | the renter's directory and the label that fences it |
+//! | [`record`] | the durable record in two slots, and its lock |
+//! | [`volume`] | the renter's volume and the label that fences it |
+//! | [`keyring`] | the two halves of a locked volume's key |
 //! | [`workload`] | what runs for the renter |
 //! | [`erase`] | numbered, re-entrant steps that end in a receipt |
 //! | [`server`] | the HTTP calls |
@@ -31,8 +32,9 @@
 //! may be killed at any instruction.
 //!
 //! # Limits
-//! The owner of a device has root and physical access and can read a running lease's data. A directory volume is erased
-//! by removing its files, which gives no physical guarantee on flash; its receipts say so.
+//! The owner of a device has root and physical access and can read a running lease's data. A luks volume is noise once
+//! the server has destroyed its half of the key, unless offline resume kept that half here. A directory volume is erased
+//! by removing its files, which gives no physical guarantee on flash. Receipts say what was done and what could not be.
 
 pub mod cli;
 pub mod config;
@@ -43,11 +45,13 @@ mod file;
 mod hardware;
 pub mod heard;
 pub mod identity;
+pub mod keyring;
 pub mod pace;
 pub mod record;
 pub mod run;
 pub mod server;
 pub mod status;
+pub mod tree;
 pub mod volume;
 pub mod workload;
 

@@ -1,8 +1,8 @@
 //! The durable record: who this device is to its server, and what it holds.
 //!
 //! # Shape
-//! [`Record`] is plain data; [`Record::advance`] is the only way what is held changes by a decision. `store` keeps it in
-//! `record.json` (checksum, then JSON, replaced whole), readable by its owner only, under a lock that one agent holds.
+//! [`Record`] is plain data; [`Record::advance`] is the only way what is held changes by a decision. `slots` keeps it
+//! twice in a file taken in advance, `store` under a lock that one agent holds.
 //!
 //! # Correctness
 //! * An unreadable record is not an empty one: [`Loaded::Unreadable`] never turns into `Blank` by itself.
@@ -20,15 +20,19 @@ use serde::{Deserialize, Serialize};
 use crate::{
     decide::{Label, Next, State},
     erase,
-    heard::{Demand, Warrant, Word},
+    heard::{Demand, Said, Warrant, Word},
+    volume::Evidence,
 };
 
+mod place;
+mod slots;
 mod store;
 
+pub use slots::{Medium, SLOT};
 pub use store::{Loaded, Store, StoreError};
 
 /// The version of the record.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What is held.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,13 +60,15 @@ pub enum Held {
         until: Option<Time>,
         /// What the server granted; none after the record had to be rebuilt from the label.
         grant: Option<Grant>,
+        /// The volume that was prepared.
+        volume: Option<Evidence>,
     },
     /// Erasing.
     Erasing {
         /// What it acts on.
         tombstone: ServerSigned,
-        /// Whether a volume had been prepared, so that it must be there to be erased.
-        prepared: bool,
+        /// The volume that had been prepared and must be there to be erased; none when none was.
+        volume: Option<Evidence>,
         /// How often the agent started in this state.
         boots: u32,
         /// What the owner had erased before the lease ended.
@@ -75,10 +81,12 @@ pub enum Held {
     Forsaken {
         /// The lease.
         epoch: Epoch,
-        /// Whether a volume had been prepared.
-        prepared: bool,
+        /// The volume that had been prepared.
+        volume: Option<Evidence>,
         /// The steps that are done.
         done: Vec<EraseStep>,
+        /// Whether that is all of them.
+        finished: bool,
     },
     /// Erased; the server has not confirmed the receipt.
     Erased {
@@ -124,6 +132,9 @@ pub struct Record {
     pub seq: u64,
     /// The time is at least this.
     pub floor: Time,
+    /// The renter of the last lease heard of lets it resume without the server.
+    #[serde(default)]
+    pub offline_resume: bool,
     /// What is held.
     pub held: Held,
 }
@@ -142,6 +153,7 @@ impl Record {
             era: 0,
             seq: 0,
             floor: Time::from_unix(0),
+            offline_resume: false,
             held: Held::Blank,
         }
     }
@@ -162,8 +174,8 @@ impl Record {
             }
             Held::Erased { receipt } => State::Erased { epoch: receipt.epoch },
             Held::Quarantined { epoch } => State::Quarantined { epoch: *epoch },
-            Held::Forsaken { epoch, done, .. } => {
-                State::Forsaken { demand: Demand::of(*epoch), finished: erase::is_finished(done) }
+            Held::Forsaken { epoch, finished, .. } => {
+                State::Forsaken { demand: Demand::of(*epoch), finished: *finished }
             }
         })
     }
@@ -187,8 +199,8 @@ impl Record {
         !matches!(self.held, Held::Blank | Held::Idle { .. })
     }
 
-    /// Takes over what a decision made of it; `label` is the volume's.
-    pub fn advance(&mut self, next: &Next, label: Label) {
+    /// Takes over what a decision made of it; `label` is the volume's, and `seen` what is there to be found again.
+    pub fn advance(&mut self, next: &Next, label: Label, seen: impl FnOnce() -> Option<Evidence>) {
         let old = std::mem::replace(&mut self.held, Held::Blank);
         self.held = match (next, old) {
             (Next::Same, old) => old,
@@ -201,36 +213,35 @@ impl Record {
                 Held::Idle { floor: known.max(*floor), receipt }
             }
             (Next::Leased { epoch, until }, old) => {
-                let grant = match old {
-                    Held::Preparing { grant } => Some(grant),
-                    Held::Leased { grant, .. } => grant,
-                    _ => None,
+                let (grant, volume) = match old {
+                    Held::Preparing { grant } => (Some(grant), None),
+                    Held::Leased { grant, volume, .. } => (grant, volume),
+                    _ => (None, None),
                 };
                 let grant = grant.filter(|grant| grant.epoch == *epoch);
-                Held::Leased { epoch: *epoch, until: *until, grant }
+                Held::Leased { epoch: *epoch, until: *until, grant, volume: volume.or_else(seen) }
             }
             (Next::Erasing(warrant), old) => {
                 self.device = Some(warrant.device());
-                let prepared = matches!(old, Held::Leased { .. }) || label == Label::Epoch(warrant.epoch());
-                let tombstone = warrant.envelope().clone();
-                let (prepared, earlier) = match old {
-                    Held::Forsaken { prepared, done, .. } => {
-                        (prepared && !erase::is_finished(&done), erase::after_demand(warrant.epoch(), done))
-                    }
-                    _ => (prepared, Vec::new()),
+                let (epoch, tombstone) = (warrant.epoch(), warrant.envelope().clone());
+                let (volume, earlier) = match old {
+                    Held::Forsaken { done, finished: true, .. } => (None, erase::after_demand(epoch, done)),
+                    Held::Forsaken { volume, done, .. } => (volume, erase::after_demand(epoch, done)),
+                    old => (old.volume_of(epoch, label, seen), Vec::new()),
                 };
-                Held::Erasing { tombstone, prepared, boots: 0, earlier, done: Vec::new() }
+                Held::Erasing { tombstone, volume, boots: 0, earlier, done: Vec::new() }
             }
             (Next::Quarantined { epoch }, _) => Held::Quarantined { epoch: *epoch },
         };
     }
 
     /// Takes over the owner's demand; what was begun goes on.
-    pub fn forsake(&mut self, demand: Demand, label: Label) {
+    pub fn forsake(&mut self, demand: Demand, label: Label, seen: impl FnOnce() -> Option<Evidence>) {
         let epoch = demand.epoch();
         if !matches!(&self.held, Held::Forsaken { epoch: begun, .. } if *begun == epoch) {
-            let prepared = matches!(self.held, Held::Leased { .. }) || label == Label::Epoch(epoch);
-            self.held = Held::Forsaken { epoch, prepared, done: Vec::new() };
+            let old = std::mem::replace(&mut self.held, Held::Blank);
+            let volume = old.volume_of(epoch, label, seen);
+            self.held = Held::Forsaken { epoch, volume, done: Vec::new(), finished: false };
         }
     }
 
@@ -240,5 +251,24 @@ impl Record {
         self.owner_gen = self.owner_gen.max(word.owner_gen());
         self.floor = self.floor.max(word.server_time());
         self.device = Some(word.device());
+        if let Said::Run { offline_resume, .. } = word.said() {
+            self.offline_resume = *offline_resume;
+        }
+    }
+}
+
+impl Held {
+    /// The volume that an erasure of `epoch` must find: the one that was prepared, or the one whose label says so.
+    fn volume_of(
+        self,
+        epoch: Epoch,
+        label: Label,
+        seen: impl FnOnce() -> Option<Evidence>,
+    ) -> Option<Evidence> {
+        match self {
+            Self::Leased { volume: Some(volume), .. } => Some(volume),
+            _ if label == Label::Epoch(epoch) => seen(),
+            _ => None,
+        }
     }
 }

@@ -25,8 +25,10 @@ use crate::{
 mod demand;
 mod hands;
 mod memory;
+mod parts;
 
 pub use memory::Agent;
+pub use parts::Parts;
 
 /// How long a question may wait at the server for news.
 const WAIT_S: u32 = 25;
@@ -61,6 +63,15 @@ impl Agent {
     /// Runs until the future is dropped, which may happen at any point.
     pub async fn run(&mut self) {
         let mut pace = Pace::default();
+        self.start().await;
+        loop {
+            let wait = self.turn(&mut pace).await;
+            self.sleep(wait).await;
+        }
+    }
+
+    /// Does what needs no server: an erasure goes on, a lease that may resume by itself resumes.
+    pub async fn start(&mut self) {
         let start = self.act(&Heard::Silence(Why::NotAsked)).await;
         if let Turn::Failed(retry_after) = start {
             warn!(
@@ -68,10 +79,11 @@ impl Agent {
                 "the first step failed and is tried again"
             );
         }
-        loop {
-            let wait = self.turn(&mut pace).await;
-            self.sleep(wait).await;
-        }
+    }
+
+    /// Asks once without waiting for news, and acts.
+    pub async fn step(&mut self) {
+        self.turn(&mut Pace::default()).await;
     }
 
     /// Asks once and acts; says how long to wait.
@@ -130,13 +142,13 @@ impl Agent {
             nonce: dice::nonce(),
             device_key: self.public_key(),
             boot_id: self.boot_id(),
-            saves: 0,
+            saves: self.store.saves(),
             reported: self.reported(),
             seen_seq: self.order().1,
             wait_s,
             floor: self.now(),
         };
-        let (server, record) = (self.server().clone(), self.record().clone());
+        let (server, record) = (self.uplink.clone(), self.record().clone());
         let sent = Instant::now();
         let poll = async move { server.poll(&record, root, record.device, &request).await };
         let word = match self.lapse() {

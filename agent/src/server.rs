@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use domain::{
     id::DeviceId,
     key::{Nonce, PublicKey},
@@ -36,6 +37,29 @@ impl From<Why> for Silent {
     }
 }
 
+/// What the agent asks of its server; tests put something else in its place.
+#[async_trait]
+#[expect(clippy::missing_errors_doc, reason = "whatever is not the expected answer is silence")]
+pub trait Uplink: Send + Sync {
+    /// The root key the server shows; pinned on first use when `agent.json` names none.
+    async fn root_key(&self, server: &str) -> Result<PublicKey, Silent>;
+
+    /// Asks what to do; `None` as device stands for one that has not been told its id.
+    async fn poll(
+        &self,
+        record: &Record,
+        root: PublicKey,
+        device: Option<DeviceId>,
+        request: &PollRequest,
+    ) -> Result<Word, Silent>;
+
+    /// Asks for a lease; the same device key is granted the same lease again.
+    async fn register(&self, server: &str, request: &SignedRegistration) -> Result<Grant, Silent>;
+
+    /// Sends a receipt; that it was accepted is believed only from the next word.
+    async fn erased(&self, server: &str, receipt: &SignedReceipt) -> Result<(), Silent>;
+}
+
 /// A server, seen from a device.
 #[derive(Debug, Clone)]
 pub struct Server {
@@ -65,19 +89,6 @@ impl Server {
         Ok(Self { http, key })
     }
 
-    /// The root key the server shows; pinned on first use when `agent.json` names none.
-    ///
-    /// # Errors
-    /// Silence.
-    pub async fn root_key(&self, server: &str) -> Result<PublicKey, Silent> {
-        #[derive(Deserialize)]
-        struct Shown {
-            server_key: PublicKey,
-        }
-        let body = self.call(Method::GET, server, "/v1/server-key", None::<&()>, 0).await?;
-        read::<Shown>(&body).map(|shown| shown.server_key)
-    }
-
     /// Whether the server is ready.
     ///
     /// # Errors
@@ -92,52 +103,6 @@ impl Server {
     /// Silence.
     pub async fn knows_key(&self, server: &str) -> Result<(), Silent> {
         self.call(Method::GET, server, "/v1/device/events?limit=1", None::<&()>, 0).await.map(drop)
-    }
-
-    /// Asks what to do; `None` as device stands for one that has not been told its id.
-    ///
-    /// # Errors
-    /// Silence.
-    pub async fn poll(
-        &self,
-        record: &Record,
-        root: PublicKey,
-        device: Option<DeviceId>,
-        request: &PollRequest,
-    ) -> Result<Word, Silent> {
-        let body = self
-            .call(Method::POST, &record.server, "/v1/device/poll", Some(request), u64::from(request.wait_s))
-            .await?;
-        let open = || {
-            let envelope = ServerSigned::parse(&body)?;
-            let device = match device {
-                Some(device) => device,
-                None => envelope.addressee(&root)?,
-            };
-            Word::open(&envelope, &expect(record, root, device, request.nonce))
-        };
-        open().map_err(|e| Why::Unbelieved(e).into())
-    }
-
-    /// Asks for a lease; the same device key is granted the same lease again.
-    ///
-    /// # Errors
-    /// Silence.
-    pub async fn register(&self, server: &str, request: &SignedRegistration) -> Result<Grant, Silent> {
-        let body = self.call(Method::POST, server, "/v1/device/register", Some(request), 0).await?;
-        read(&body)
-    }
-
-    /// Sends a receipt; that it was accepted is believed only from the next word.
-    ///
-    /// # Errors
-    /// Silence.
-    pub async fn erased(&self, server: &str, receipt: &SignedReceipt) -> Result<(), Silent> {
-        #[derive(Serialize)]
-        struct Erasure<'a> {
-            receipt: &'a SignedReceipt,
-        }
-        self.call(Method::POST, server, "/v1/device/erasures", Some(&Erasure { receipt }), 0).await.map(drop)
     }
 
     async fn call(
@@ -165,6 +130,52 @@ impl Server {
         let detail = serde_json::from_slice::<Problem>(&body).ok().and_then(|p| p.detail.or(p.title));
         let detail = detail.map(|text| text.chars().filter(|c| !c.is_control()).take(300).collect());
         Err(Silent { why: Why::Refused { status: status.as_u16(), detail }, retry_after })
+    }
+}
+
+#[async_trait]
+impl Uplink for Server {
+    async fn root_key(&self, server: &str) -> Result<PublicKey, Silent> {
+        #[derive(Deserialize)]
+        struct Shown {
+            server_key: PublicKey,
+        }
+        let body = self.call(Method::GET, server, "/v1/server-key", None::<&()>, 0).await?;
+        read::<Shown>(&body).map(|shown| shown.server_key)
+    }
+
+    async fn poll(
+        &self,
+        record: &Record,
+        root: PublicKey,
+        device: Option<DeviceId>,
+        request: &PollRequest,
+    ) -> Result<Word, Silent> {
+        let body = self
+            .call(Method::POST, &record.server, "/v1/device/poll", Some(request), u64::from(request.wait_s))
+            .await?;
+        let open = || {
+            let envelope = ServerSigned::parse(&body)?;
+            let device = match device {
+                Some(device) => device,
+                None => envelope.addressee(&root)?,
+            };
+            Word::open(&envelope, &expect(record, root, device, request.nonce))
+        };
+        open().map_err(|e| Why::Unbelieved(e).into())
+    }
+
+    async fn register(&self, server: &str, request: &SignedRegistration) -> Result<Grant, Silent> {
+        let body = self.call(Method::POST, server, "/v1/device/register", Some(request), 0).await?;
+        read(&body)
+    }
+
+    async fn erased(&self, server: &str, receipt: &SignedReceipt) -> Result<(), Silent> {
+        #[derive(Serialize)]
+        struct Erasure<'a> {
+            receipt: &'a SignedReceipt,
+        }
+        self.call(Method::POST, server, "/v1/device/erasures", Some(&Erasure { receipt }), 0).await.map(drop)
     }
 }
 

@@ -9,13 +9,13 @@ use domain::{
     wire::Grant,
 };
 use serde::Serialize;
+use uuid::Uuid;
 
 use crate::{
-    config::{Config, VolumeConfig},
+    config::Config,
     decide::Label,
     record::{Held, Loaded, Store, StoreError},
     server::Server,
-    volume::Volume,
 };
 
 /// What `status` shows; never a credential.
@@ -49,15 +49,12 @@ impl Status {
     /// Looks at the record and the volume; disturbs no running agent.
     #[must_use]
     pub fn read(config: &Config) -> Self {
-        let VolumeConfig::Directory { path } = &config.volume;
-        let volume = Volume::new(path);
-        let (label, torn) = match volume.owner() {
-            Ok(owner) => (owner.map(|owner| owner.epoch), None),
-            Err(why) => (None, Some(format!("the volume's label: {why}"))),
-        };
+        let volume = config.volume.volume(&config.data_dir, Uuid::nil());
+        let torn = volume.owner().err().map(|why| format!("the volume's label: {why}"));
+        let label = if let Label::Epoch(epoch) = volume.label() { Some(epoch) } else { None };
         let data = volume.data().display().to_string();
         let base = Self { server: config.server.clone(), label, data, damage: torn, ..Self::default() };
-        let record = match Store::look(&config.data_dir).load() {
+        let record = match Store::look(&config.data_dir) {
             Loaded::Missing if label.is_none() && base.damage.is_none() => {
                 return Self { state: "blank", ..base };
             }
@@ -144,13 +141,7 @@ pub async fn check(path: &Path) -> anyhow::Result<bool> {
         None => println!("ok    this device is {} (epoch {})", status.state, status.epoch),
         Some(damage) => wrong(format!("{damage}; the agent keeps the data and goes by what is left")),
     }
-    let VolumeConfig::Directory { path } = &config.volume;
-    if let (Label::Absent, Ok(false)) = (Volume::new(path).label(), Volume::new(path).is_empty()) {
-        wrong(format!(
-            "{} holds files that are not a renter's; move them or choose another path",
-            path.display()
-        ));
-    }
+    config.volume.volume(&config.data_dir, Uuid::nil()).problems().into_iter().for_each(&mut wrong);
     if config.server.starts_with("http://") && !is_local(&config.server) {
         println!("note  {} is not encrypted: others can read the enrolment key; use https://", config.server);
     }

@@ -70,6 +70,12 @@ pub enum Conflict {
     /// The lease's volume is not there or does not carry its label.
     #[error("the volume of lease {0} cannot be opened")]
     DataUnreadable(Epoch),
+    /// The server keeps its half of the volume's key back.
+    #[error("there is no key for the volume of lease {0}")]
+    NoKey(Epoch),
+    /// The workload does not run.
+    #[error("the workload of lease {0} does not run")]
+    Workload(Epoch),
     /// The volume belongs to something else.
     #[error("the volume carries a label that does not fit")]
     Label,

@@ -2,7 +2,7 @@
 
 use domain::{id::Epoch, time::Time};
 
-use super::{Conflict, Decision, ERASE_BOOTS_MAX, Label, Local, Next, Row, State, Step, epoch_of};
+use super::{Access, Conflict, Decision, ERASE_BOOTS_MAX, Label, Local, Next, Row, State, Step, epoch_of};
 use crate::heard::{Demand, Heard, Said, Warrant, Word};
 
 pub(super) fn apply(local: &Local, heard: &Heard, floor: Time) -> Decision {
@@ -82,7 +82,11 @@ fn preparing(local: &Local, epoch: Epoch, word: Option<&Word>) -> Decision {
     match word.said() {
         Said::Run { epoch: run, .. } if *run == epoch => match local.label {
             _ if local.foreign_config => config_wait(),
+            Label::Absent if local.access == Access::NoKey => wait(Row::P4).conflict(Conflict::NoKey(epoch)),
             Label::Absent => Decision::of(Row::P2, Step::Prepare(epoch)),
+            Label::Epoch(label) if label == epoch && local.access == Access::NoKey => {
+                wait(Row::P4).conflict(Conflict::NoKey(epoch))
+            }
             Label::Epoch(label) if label == epoch => Decision::of(Row::P2, Step::Prepare(epoch)),
             Label::Epoch(_) | Label::Unreadable => wait(Row::P4).conflict(Conflict::Label),
         },
@@ -105,8 +109,10 @@ fn leased(local: &Local, epoch: Epoch, known_until: Option<Time>, word: &Word) -
     match (word.said(), word.tombstone(epoch)) {
         (Said::End(_), Some(warrant)) if here => Decision::erase(Row::L3, warrant),
         (Said::Run { .. }, None) if here && local.foreign_config => config_seal(),
-        (Said::Run { .. }, None) if here && local.label != Label::Epoch(epoch) => {
-            seal(Row::L9).conflict(Conflict::DataUnreadable(epoch))
+        (Said::Run { .. }, None) if here && local.label != Label::Epoch(epoch) => unreadable(epoch),
+        (Said::Run { .. }, None) if here && local.access == Access::Broken => unreadable(epoch),
+        (Said::Run { .. }, None) if here && local.access == Access::NoKey => {
+            seal(Row::L9).conflict(Conflict::NoKey(epoch))
         }
         (Said::Run { until, .. }, None) if here => {
             let next = leased_until(epoch, known_until, *until);
@@ -143,11 +149,12 @@ fn unanswered(local: &Local, epoch: Epoch, until: Option<Time>, floor: Time) -> 
     if local.foreign_config {
         return config_seal();
     }
-    if local.label != Label::Epoch(epoch) {
-        return seal(Row::L9).conflict(Conflict::DataUnreadable(epoch));
+    if local.label != Label::Epoch(epoch) || local.access == Access::Broken {
+        return unreadable(epoch);
     }
     match until {
         Some(until) if floor >= until => seal(Row::L6),
+        Some(_) | None if local.access == Access::NoKey => seal(Row::L5),
         Some(_) if local.offline_resume => Decision::of(Row::L4, Step::Resume(epoch)),
         Some(_) | None if local.word_stands => Decision::of(Row::L5, Step::Resume(epoch)),
         Some(_) | None => seal(Row::L5),
@@ -176,6 +183,13 @@ fn unknown(local: &Local, epoch: Epoch, word: Option<&Word>) -> Decision {
     let ended: Option<&Warrant> = word.tombstone(epoch);
     match word.said() {
         Said::Run { epoch: run, .. } if *run == epoch && local.foreign_config => config_seal(),
+        Said::Run { epoch: run, .. } if *run == epoch && ended.is_none() && local.access != Access::Ready => {
+            let conflict = match local.access {
+                Access::NoKey => Conflict::NoKey(epoch),
+                Access::Ready | Access::Broken => Conflict::DataUnreadable(epoch),
+            };
+            seal(Row::U3).conflict(conflict)
+        }
         Said::Run { epoch: run, until, .. } if *run == epoch && ended.is_none() => {
             Decision::of(Row::U1, Step::Resume(epoch)).next(Next::Leased { epoch, until: *until })
         }
@@ -200,6 +214,10 @@ fn forsaken(demand: Demand, finished: bool, word: Option<&Word>) -> Decision {
         None => Decision::of(Row::F1, Step::Forsake(demand)).conflict(conflict),
         Some(warrant) => Decision::erase(Row::F2, warrant),
     }
+}
+
+fn unreadable(epoch: Epoch) -> Decision {
+    seal(Row::L9).conflict(Conflict::DataUnreadable(epoch))
 }
 
 fn config_seal() -> Decision {

@@ -1,4 +1,4 @@
-//! Where the record lies.
+//! Where the record lies, and who may change it.
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -7,12 +7,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::Record;
-use crate::file;
+use super::{
+    Record,
+    place::Place,
+    slots::{self, Found, Medium},
+};
+use crate::{file, tree::Disk};
 
-/// The longest record, in bytes: a few tombstones and a receipt are far below.
-const RECORD_BYTES_MAX: u64 = 262_144;
-const MAGIC: &str = "berth-record";
+/// The file's name in the state directory.
+const FILE: &str = "record";
 
 /// Why the state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -41,106 +44,140 @@ pub enum Loaded {
     Record(Box<Record>),
 }
 
-/// The state directory.
-#[derive(Debug)]
+/// The record on its medium.
 pub struct Store {
-    directory: PathBuf,
+    medium: Box<dyn Medium>,
+    saves: u64,
+    spoilt: Option<PathBuf>,
     _lock: Option<File>,
 }
 
 impl Store {
-    /// Opens the state directory, creating it if need be, and takes its lock until dropped.
+    /// Opens the record in a state directory, creating both if need be, and takes its lock until dropped.
     ///
     /// # Errors
-    /// When another agent holds it or it cannot be written.
+    /// When another agent holds it or it cannot be used.
     pub fn lock(directory: &Path) -> Result<Self, StoreError> {
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |error| StoreError::Io { path, error }
         };
-        file::create_directory(directory).map_err(failed(directory))?;
+        file::create_directory(&Disk, directory).map_err(failed(directory))?;
         let path = directory.join("lock");
         let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
         let lock = lock.map_err(failed(&path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { directory: directory.to_owned(), _lock: Some(lock) }),
-            Err(TryLockError::WouldBlock) => Err(StoreError::Locked(directory.to_owned())),
-            Err(TryLockError::Error(error)) => Err(failed(&path)(error)),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(StoreError::Locked(directory.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(failed(&path)(error)),
         }
+        let path = directory.join(FILE);
+        let place = Place::open(&path).map_err(failed(&path))?;
+        Ok(Self { medium: Box::new(place), saves: 0, spoilt: Some(path), _lock: Some(lock) })
     }
 
-    /// Opens it only to look.
+    /// The record on a medium that nobody else uses.
     #[must_use]
-    pub fn look(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), _lock: None }
+    pub fn over(medium: Box<dyn Medium>) -> Self {
+        Self { medium, saves: 0, spoilt: None, _lock: None }
     }
 
-    /// Reads the record.
+    /// Reads the record of a state directory and disturbs no running agent.
     #[must_use]
-    pub fn load(&self) -> Loaded {
-        match file::read(&self.path(), RECORD_BYTES_MAX) {
+    pub fn look(directory: &Path) -> Loaded {
+        match Place::look(&directory.join(FILE)) {
             Ok(None) => Loaded::Missing,
-            Ok(Some(bytes)) => match parse(&bytes) {
-                Ok(record) => Loaded::Record(Box::new(record)),
-                Err(why) => Loaded::Unreadable(why),
-            },
+            Ok(Some(place)) => Self::over(Box::new(place)).load(),
             Err(error) => Loaded::Unreadable(error.to_string()),
         }
     }
 
-    /// Replaces the record.
+    /// Reads the record.
+    pub fn load(&mut self) -> Loaded {
+        match slots::load(&mut *self.medium) {
+            Ok(Found::Nothing) => Loaded::Missing,
+            Ok(Found::Spoilt) => Loaded::Unreadable("neither of its slots is whole".into()),
+            Ok(Found::Saved { n, payload }) => {
+                self.saves = n;
+                match parse(&payload) {
+                    Ok(record) => Loaded::Record(Box::new(record)),
+                    Err(why) => Loaded::Unreadable(why),
+                }
+            }
+            Err(error) => Loaded::Unreadable(error.to_string()),
+        }
+    }
+
+    /// Saves the record.
     ///
     /// # Errors
     /// When it cannot be made durable; then nothing may be done that relies on it.
-    pub fn save(&self, record: &Record) -> io::Result<()> {
-        let json = serde_json::to_vec(record)?;
-        file::write(&self.path(), &file::seal(MAGIC, &json))
+    pub fn save(&mut self, record: &Record) -> io::Result<()> {
+        let n = self.saves + 1;
+        slots::save(&mut *self.medium, n, &serde_json::to_vec(record)?)?;
+        self.saves = n;
+        Ok(())
     }
 
-    /// Puts an unreadable record aside, where a human can find it.
+    /// How often the record was saved.
+    #[must_use]
+    pub const fn saves(&self) -> u64 {
+        self.saves
+    }
+
+    /// Puts a copy of an unreadable record aside, where a human can find it.
     ///
     /// # Errors
     /// When it cannot be copied.
     pub fn set_aside(&self) -> io::Result<()> {
-        match std::fs::copy(self.path(), self.directory.join("record.unreadable")) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-            copied => copied.map(|_| ()),
-        }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.directory.join("record.json")
+        let Some(path) = &self.spoilt else { return Ok(()) };
+        std::fs::copy(path, path.with_extension("unreadable")).map(|_| ())
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<Record, String> {
-    let json = file::unseal(MAGIC, bytes)?;
-    let record: Record = serde_json::from_slice(json).map_err(|e| e.to_string())?;
+fn parse(payload: &[u8]) -> Result<Record, String> {
+    let record: Record = serde_json::from_slice(payload).map_err(|e| e.to_string())?;
     record.state().ok_or("the tombstone inside does not verify")?;
     Ok(record)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{FileExt, PermissionsExt};
+
     use super::*;
 
     #[test]
-    fn a_record_reads_back_and_any_damage_makes_it_unreadable() {
+    fn a_record_reads_back_and_one_spoilt_slot_costs_one_step() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::lock(directory.path()).unwrap();
+        let mut store = Store::lock(directory.path()).unwrap();
         assert_eq!(store.load(), Loaded::Missing);
-        let record = Record::fresh("http://127.0.0.1", None);
-        store.save(&record).unwrap();
-        assert_eq!(store.load(), Loaded::Record(Box::new(record)));
-        let whole = std::fs::read(store.path()).unwrap();
-        for at in 0..whole.len() {
-            let mut damaged = whole.clone();
-            damaged[at] ^= 1;
-            std::fs::write(store.path(), &damaged).unwrap();
-            assert!(matches!(store.load(), Loaded::Unreadable(_)), "byte {at}");
-            std::fs::write(store.path(), &whole[..at]).unwrap();
-            assert!(matches!(store.load(), Loaded::Unreadable(_)), "cut at {at}");
+        let first = Record::fresh("http://127.0.0.1", None);
+        let second = Record { seq: 7, ..first.clone() };
+        store.save(&first).unwrap();
+        store.save(&second).unwrap();
+        assert_eq!(Store::look(directory.path()), Loaded::Record(Box::new(second)));
+        let path = directory.path().join(FILE);
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        file.write_all_at(b"spoilt", 20).unwrap();
+        assert_eq!(store.load(), Loaded::Record(Box::new(first)));
+        file.write_all_at(b"spoilt", 20 + slots::SLOT as u64).unwrap();
+        assert!(matches!(store.load(), Loaded::Unreadable(_)));
+        store.set_aside().unwrap();
+        assert!(directory.path().join("record.unreadable").exists());
+    }
+
+    #[test]
+    fn saving_takes_no_space_that_was_not_taken_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = Store::lock(directory.path()).unwrap();
+        let length = || directory.path().join(FILE).metadata().unwrap().len();
+        let before = length();
+        for _ in 0..5 {
+            store.save(&Record::fresh("http://127.0.0.1", None)).unwrap();
         }
+        assert_eq!((length(), before), (2 * slots::SLOT as u64, 2 * slots::SLOT as u64));
     }
 
     #[test]

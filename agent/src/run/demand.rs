@@ -7,7 +7,6 @@ use tracing::warn;
 use super::Agent;
 use crate::{
     decide::{Label, State},
-    erase,
     heard::Demand,
     record::Held,
 };
@@ -17,7 +16,7 @@ impl Agent {
     ///
     /// # Errors
     /// When no lease is held, its erasure is under way already, or a step fails; then the agent goes on with it.
-    pub fn erase_on_demand(mut self) -> anyhow::Result<(Epoch, Vec<EraseStep>)> {
+    pub async fn erase_on_demand(mut self) -> anyhow::Result<(Epoch, Vec<EraseStep>)> {
         let local = self.local();
         let epoch = match (local.state, local.label) {
             (State::Preparing { epoch } | State::Leased { epoch, .. }, _) => epoch,
@@ -43,9 +42,7 @@ impl Agent {
         if !self.forsaken(demand) {
             bail!("the record cannot be written, so nothing was erased");
         }
-        let (store, volume) = (&self.store, &self.volume);
-        erase::forsake(&mut self.record, demand, volume, |record| store.save(record))
-            .context("not everything is erased; start the agent, it goes on")?;
+        self.forsake_all(demand).await.context("not everything is erased; start the agent, it goes on")?;
         match self.record.held {
             Held::Forsaken { done, .. } => Ok((epoch, done)),
             _ => bail!("the record changed under the erasure of lease {epoch}"),

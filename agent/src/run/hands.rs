@@ -8,13 +8,15 @@ use tracing::{debug, error, info, warn};
 
 use super::{Agent, Turn};
 use crate::{
-    decide::{Decision, Next, Step, decide},
-    erase::{self, EraseError},
+    decide::{Conflict, Decision, Next, Step, decide},
+    dice,
+    erase::{EraseError, Site},
     hardware,
     heard::{Demand, Heard, Warrant, Why},
     record::Held,
     server::Silent,
-    volume::Owner,
+    volume::{Owner, VolumeError},
+    workload::Tenancy,
 };
 
 /// No word leads to more changes in a row than this.
@@ -24,6 +26,7 @@ impl Agent {
     /// Decides and performs until there is nothing left to do on what was heard.
     pub(super) async fn act(&mut self, heard: &Heard) -> Turn {
         self.recover();
+        self.broken = false;
         for _ in 0..CHANGES_MAX {
             let decision = decide(&self.local(), heard, self.now());
             self.tell(&decision);
@@ -33,17 +36,17 @@ impl Agent {
             let turn = match decision.step {
                 Step::Again => continue,
                 Step::Wait => Turn::Settled,
-                Step::Seal => {
-                    self.stop("sealed: the workload is stopped, the data are kept");
-                    Turn::Settled
-                }
+                Step::Seal => self.seal().await,
                 Step::Register => self.register().await,
-                Step::Prepare(epoch) if self.prepare(epoch) => continue,
+                Step::Prepare(epoch) if self.prepare(epoch).await => continue,
                 Step::Prepare(_) => Turn::Failed(None),
-                Step::Resume(epoch) => self.resume(epoch, heard).await,
-                Step::Erase(warrant) if self.erase(&warrant) => continue,
+                Step::Resume(epoch) => match self.resume(epoch, heard).await {
+                    Some(turn) => turn,
+                    None => continue,
+                },
+                Step::Erase(warrant) if self.erase(&warrant).await => continue,
                 Step::Erase(_) => Turn::Failed(None),
-                Step::Forsake(demand) if self.forsake(demand) => continue,
+                Step::Forsake(demand) if self.forsake(demand).await => continue,
                 Step::Forsake(_) => Turn::Failed(None),
                 Step::SendReceipt => self.send_receipt().await,
             };
@@ -87,10 +90,10 @@ impl Agent {
             v: wire::VERSION,
             device_key: self.public_key(),
             config_hash: self.config.hash(),
-            hardware: hardware::report(&self.volume.data()),
+            hardware: hardware::report(self.volume.look(|volume| volume.size_mib())),
         };
         let request = SignedRegistration(wire::sign(&registration, &self.key));
-        let grant = self.server.register(&self.record.server, &request).await?;
+        let grant = self.uplink.register(&self.record.server, &request).await?;
         let unfit = |why: &str| Err(Silent::from(Why::Unfit(why.to_owned())));
         if Some(grant.server_key) != self.record.root {
             return unfit("the lease is granted by another server key than the pinned one");
@@ -105,84 +108,139 @@ impl Agent {
         }
     }
 
-    /// Labels and readies the volume, then holds the lease.
-    fn prepare(&mut self, epoch: Epoch) -> bool {
+    /// Makes the volume ready for the lease, its key first, then holds the lease.
+    async fn prepare(&mut self, epoch: Epoch) -> bool {
         let (Some(device), Some(root)) = (self.record.device, self.record.root) else { return false };
         let owner = Owner { device, epoch, server: self.record.server.clone(), root };
-        match self.volume.prepare(&owner) {
+        if self.volume.look(|volume| volume.needs_key())
+            && let Err(error) = self.keyring.make(epoch, dice::bytes())
+        {
+            error!(%device, epoch, %error, "the device's half of the key cannot be kept");
+            return false;
+        }
+        let key = self.keyring.key(device, epoch);
+        match self.volume.work(move |volume| volume.prepare(&owner, key.as_ref())).await {
             Ok(()) => self.advance(&Next::Leased { epoch, until: None }),
             Err(error) => {
-                error!(device = %device, epoch, %error, "the volume cannot be prepared");
+                error!(%device, epoch, %error, "the volume cannot be prepared");
                 false
             }
         }
     }
 
-    /// Runs the workload; a lease rebuilt from its label gets its credentials again.
-    async fn resume(&mut self, epoch: Epoch, heard: &Heard) -> Turn {
+    /// Opens the volume and runs the workload; `None` when the table must be asked again.
+    async fn resume(&mut self, epoch: Epoch, heard: &Heard) -> Option<Turn> {
+        let key = self.record.device.and_then(|device| self.keyring.key(device, epoch));
+        if let Err(error) = self.volume.work(move |volume| volume.open(epoch, key.as_ref())).await {
+            error!(device = %self.shown_device(), epoch, %error, "the volume cannot be opened");
+            self.broken = true;
+            return None;
+        }
+        if let Err(error) = self.keyring.keep(epoch, self.offline_resume()) {
+            warn!(epoch, %error, "whether to resume without the server could not be kept");
+        }
+        if let Err(Silent { why, retry_after }) = self.fetch_login(heard).await {
+            warn!(device = %self.shown_device(), epoch, %why, "the lease's credentials are missing");
+            return Some(Turn::Failed(retry_after));
+        }
+        let data = self.volume.look(|volume| volume.data());
+        if let (Held::Leased { grant: Some(grant), .. }, Some(device)) =
+            (&self.record.held, self.record.device)
+        {
+            let (user, password) = (grant.user.as_str(), grant.password.as_str());
+            let tenancy = Tenancy { device, epoch, user, password, data: &data };
+            if let Err(error) = self.workload.run(&tenancy).await {
+                error!(%device, epoch, %error, "the workload does not run");
+                (self.trouble, self.running) = (Some(Conflict::Workload(epoch)), None);
+                return Some(Turn::Failed(None));
+            }
+        }
+        self.trouble = None;
         if self.running.replace(epoch) != Some(epoch) {
-            info!(device = %self.shown_device(), epoch, data = %self.volume.data().display(), "running");
+            info!(device = %self.shown_device(), epoch, data = %data.display(), "running");
         }
-        let bare = matches!(self.record.held, Held::Leased { grant: None, .. });
-        if !bare || matches!(heard, Heard::Silence(_)) || self.impaired {
-            return Turn::Settled;
-        }
-        match self.granted().await {
-            Ok(granted) => {
-                if let Held::Leased { grant, .. } = &mut self.record.held {
-                    *grant = Some(granted);
-                }
-                if self.save() { Turn::Settled } else { Turn::Failed(None) }
-            }
-            Err(Silent { why, retry_after }) => {
-                warn!(device = %self.shown_device(), epoch, %why, "the lease's credentials are missing");
-                Turn::Failed(retry_after)
-            }
-        }
+        Some(Turn::Settled)
     }
 
-    fn stop(&mut self, why: &str) {
-        if let Some(epoch) = self.running.take() {
-            warn!(device = %self.shown_device(), epoch, "{why}");
+    /// A lease rebuilt from its label gets its credentials again.
+    async fn fetch_login(&mut self, heard: &Heard) -> Result<(), Silent> {
+        let bare = matches!(self.record.held, Held::Leased { grant: None, .. });
+        if !bare || matches!(heard, Heard::Silence(_)) || self.impaired {
+            return Ok(());
         }
+        let granted = self.granted().await?;
+        if let Held::Leased { grant, .. } = &mut self.record.held {
+            *grant = Some(granted);
+        }
+        self.save();
+        Ok(())
+    }
+
+    /// Stops the workload and closes the volume; the data are kept.
+    async fn seal(&mut self) -> Turn {
+        if let Some(device) = self.record.device
+            && let Err(error) = self.workload.stop(device).await
+        {
+            error!(%device, %error, "the workload cannot be stopped");
+            return Turn::Failed(None);
+        }
+        if let Err(error) = self.volume.work(|volume| volume.close()).await {
+            error!(device = %self.shown_device(), %error, "the volume cannot be closed");
+            return Turn::Failed(None);
+        }
+        self.trouble = None;
+        if let Some(epoch) = self.running.take() {
+            warn!(device = %self.shown_device(), epoch, "sealed: the workload is stopped, the data are kept");
+        }
+        Turn::Settled
     }
 
     /// Goes on erasing; the record is `Erasing` already.
-    fn erase(&mut self, warrant: &Warrant) -> bool {
-        self.stop("the workload is stopped to be erased");
-        let (epoch, floor) = (warrant.epoch(), self.now());
-        let (store, volume, key) = (&self.store, &self.volume, &self.key);
-        let erased = erase::run(&mut self.record, warrant, volume, key, floor, |record| store.save(record));
+    async fn erase(&mut self, warrant: &Warrant) -> bool {
+        self.running = None;
+        let (epoch, floor, key) = (warrant.epoch(), self.now(), self.key.clone());
+        let mut record = self.record.clone();
+        let erased = self.site().erase(&mut record, warrant, &key, floor).await;
+        self.record = record;
         match erased {
             Ok(()) => {
                 info!(device = %self.shown_device(), epoch, "erased");
                 self.save()
             }
             Err(error) => {
-                error!(device = %self.shown_device(), epoch, %error, "not erased");
-                match error {
-                    EraseError::NotEmpty(_) => self.advance(&Next::Quarantined { epoch }),
-                    EraseError::Record(_) => {
-                        self.impaired = true;
-                        false
-                    }
-                    EraseError::Volume(_) | EraseError::Missing(_) | EraseError::NotIntended(_) => false,
-                }
+                self.not_erased(epoch, &error);
+                matches!(error, EraseError::Volume(VolumeError::NotErased { .. }))
+                    && self.advance(&Next::Quarantined { epoch })
             }
         }
     }
 
-    fn forsake(&mut self, demand: Demand) -> bool {
-        self.stop("the workload is stopped to be erased");
-        let (epoch, store, volume) = (demand.epoch(), &self.store, &self.volume);
-        match erase::forsake(&mut self.record, demand, volume, |record| store.save(record)) {
+    async fn forsake(&mut self, demand: Demand) -> bool {
+        match self.forsake_all(demand).await {
             Ok(()) => self.save(),
             Err(error) => {
-                error!(device = %self.shown_device(), epoch, %error, "not erased");
-                self.impaired |= matches!(error, EraseError::Record(_));
+                self.not_erased(demand.epoch(), &error);
                 false
             }
         }
+    }
+
+    pub(super) async fn forsake_all(&mut self, demand: Demand) -> Result<(), EraseError> {
+        self.running = None;
+        let mut record = self.record.clone();
+        let forsaken = self.site().forsake(&mut record, demand).await;
+        self.record = record;
+        forsaken
+    }
+
+    fn site(&mut self) -> Site<'_> {
+        let Self { store, volume, workload, keyring, .. } = self;
+        Site { store, volume, workload: &mut **workload, keyring }
+    }
+
+    fn not_erased(&mut self, epoch: Epoch, error: &EraseError) {
+        error!(device = %self.shown_device(), epoch, %error, "not erased");
+        self.impaired |= matches!(error, EraseError::Record(_));
     }
 
     /// Sends the kept receipt; what follows from it is learnt from the next word.
@@ -191,7 +249,7 @@ impl Agent {
             Held::Erased { receipt } | Held::Idle { receipt: Some(receipt), .. } => receipt.clone(),
             _ => return Turn::Settled,
         };
-        match self.server.erased(&self.record.server, &kept.receipt).await {
+        match self.uplink.erased(&self.record.server, &kept.receipt).await {
             Ok(()) => Turn::AskSoon,
             Err(Silent { why, retry_after }) => {
                 warn!(device = %self.shown_device(), epoch = kept.epoch, %why, "the receipt was not taken");

@@ -1,35 +1,41 @@
 //! The record, and what is known of this start.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use anyhow::Context;
 use domain::{
     id::Epoch,
     key::PublicKey,
     time::Time,
-    wire::{Reported, ReportedState},
+    wire::{KeyHalf, Reported, ReportedState},
 };
 use ed25519_dalek::SigningKey;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
+use super::Parts;
 use crate::{
-    config::{Config, VolumeConfig},
-    decide::{Conflict, Label, Local, Next, Row, State},
-    dice,
+    config::Config,
+    decide::{Access, Conflict, Label, Local, Next, Row, State},
     heard::{Demand, Said, Word},
     identity,
+    keyring::Keyring,
     record::{Held, Loaded, Record, Store},
-    server::{Server, Silent},
-    volume::Volume,
+    server::{Silent, Uplink},
+    volume::{Volume, shared::Shared},
+    workload::Workload,
 };
 
 /// The time floor is written at least this often while it moves.
 const FLOOR_STALE_S: i64 = 900;
 /// The longest that one word stands.
 const WORD_S_MAX: u64 = 86_400;
+/// How long a workload that was found running goes on before the server must have spoken.
+const ADOPTED: Duration = Duration::from_secs(60);
 
-/// One agent: its record, its volume and its server.
+/// One agent: its parts, its record, and what is known of this start.
 pub struct Agent {
     pub(super) config: Config,
     pub(super) store: Store,
@@ -39,32 +45,31 @@ pub struct Agent {
     /// Whether the record tells what is held; otherwise only the label does.
     readable: bool,
     pub(super) key: SigningKey,
-    pub(super) volume: Volume,
-    pub(super) server: Server,
+    pub(super) keyring: Keyring,
+    pub(super) volume: Shared,
+    pub(super) workload: Box<dyn Workload>,
+    pub(super) uplink: Arc<dyn Uplink>,
     boot_id: Uuid,
     pub(super) impaired: bool,
     /// The last `Run`: for which lease, and until when it stands.
     word: Option<(Epoch, Instant)>,
     pub(super) running: Option<Epoch>,
+    /// The volume did not open on this word.
+    pub(super) broken: bool,
     pub(super) last_row: Option<Row>,
     pub(super) conflict: Option<Conflict>,
+    /// What does not work although it was decided.
+    pub(super) trouble: Option<Conflict>,
     floor_seen: Instant,
 }
 
 impl Agent {
-    /// Opens the state directory and reads what is held.
-    ///
-    /// # Errors
-    /// When another agent runs on it, or it cannot be used.
-    pub fn open(config: Config) -> anyhow::Result<Self> {
-        let store = Store::lock(&config.data_dir)?;
-        let key = identity::load_or_create(&config.data_dir).context("cannot use the device key")?;
-        let VolumeConfig::Directory { path } = &config.volume;
-        let volume = Volume::new(path);
+    /// An agent of these parts, which finds out what is held.
+    pub async fn assemble(parts: Parts) -> Self {
+        let Parts { config, mut store, key, keyring, volume, workload, uplink, boot_id } = parts;
         let loaded = store.load();
-        let (record, readable) = look(&config, &loaded, &volume);
+        let (record, readable) = look(&config, &loaded, &*volume);
         let written = if let Loaded::Record(record) = &loaded { Some((**record).clone()) } else { None };
-        let server = Server::new(config.key.clone())?;
         let mut agent = Self {
             config,
             store,
@@ -72,24 +77,56 @@ impl Agent {
             written,
             readable,
             key,
-            volume,
-            server,
-            boot_id: dice::boot_id(),
+            keyring,
+            volume: Shared::new(volume),
+            workload,
+            uplink,
+            boot_id,
             impaired: false,
             word: None,
             running: None,
+            broken: false,
             last_row: None,
             conflict: None,
+            trouble: None,
             floor_seen: Instant::now(),
         };
         if let Loaded::Unreadable(why) = &loaded {
-            error!(why, label = ?agent.volume.label(), "the record is unreadable; going by the volume's label");
+            error!(why, label = ?agent.label(), "the record is unreadable; going by the volume's label");
         }
         if let Held::Erasing { boots, .. } = &mut agent.record.held {
             *boots = boots.saturating_add(1);
             agent.save();
         }
-        Ok(agent)
+        agent.adopt().await;
+        agent
+    }
+
+    /// Takes over a workload that an earlier start of the agent left running, long enough to ask the server.
+    async fn adopt(&mut self) {
+        let (Held::Leased { epoch, .. }, Some(device)) = (&self.record.held, self.record.device) else {
+            return;
+        };
+        let epoch = *epoch;
+        if self.volume.look(|volume| volume.is_open()) && self.workload.running(device).await == Some(epoch) {
+            info!(%device, epoch, "the workload runs already");
+            self.running = Some(epoch);
+            self.word = Some((epoch, Instant::now() + ADOPTED));
+        }
+    }
+
+    /// The label on the volume.
+    pub(super) fn label(&self) -> Label {
+        self.volume.look(|volume| volume.label())
+    }
+
+    fn access(&self) -> Access {
+        let (needs_key, open) = self.volume.look(|volume| (volume.needs_key(), volume.is_open()));
+        match needs_key {
+            _ if self.broken => Access::Broken,
+            true if !open && !self.keyring.has_server_half(self.epoch()) => Access::NoKey,
+            _ => Access::Ready,
+        }
     }
 
     /// What the decision table looks at.
@@ -98,12 +135,18 @@ impl Agent {
         let standing = |(epoch, until): &(Epoch, Instant)| *epoch == self.epoch() && Instant::now() < *until;
         Local {
             state,
-            label: self.volume.label(),
+            label: self.label(),
+            access: self.access(),
             impaired: self.impaired,
             foreign_config: self.is_foreign(),
             word_stands: self.word.as_ref().is_some_and(standing),
-            offline_resume: self.config.offline_resume,
+            offline_resume: self.offline_resume(),
         }
+    }
+
+    /// Whether the owner or the renter wants it.
+    pub(super) const fn offline_resume(&self) -> bool {
+        self.config.offline_resume || self.record.offline_resume
     }
 
     /// Makes a decision's change durable; on failure nothing has changed.
@@ -113,7 +156,8 @@ impl Agent {
         }
         let before = self.record.clone();
         let readable = std::mem::replace(&mut self.readable, true);
-        self.record.advance(next, self.volume.label());
+        let (label, volume) = (self.label(), self.volume.clone());
+        self.record.advance(next, label, || volume.look(|volume| volume.evidence()));
         if self.save() {
             return true;
         }
@@ -123,7 +167,8 @@ impl Agent {
 
     /// Makes the owner's demand durable.
     pub(super) fn forsaken(&mut self, demand: Demand) -> bool {
-        self.record.forsake(demand, self.volume.label());
+        let (label, volume) = (self.label(), self.volume.clone());
+        self.record.forsake(demand, label, || volume.look(|volume| volume.evidence()));
         self.readable = true;
         self.save()
     }
@@ -161,6 +206,12 @@ impl Agent {
         self.record.learn(word);
         self.record.floor = self.record.floor.max(now);
         self.floor_seen = Instant::now();
+        if let Said::Run { epoch, key_half: Some(sealed), .. } = word.said() {
+            match KeyHalf::open(sealed, &self.key, word.device(), *epoch) {
+                Some(half) => self.keyring.hear(*epoch, half),
+                None => error!(epoch, "the server's half of the key is not sealed to this device"),
+            }
+        }
         self.word = match word.said() {
             Said::Run { epoch, valid_for_s, .. } => {
                 let seconds = u64::try_from(*valid_for_s).unwrap_or(0).min(WORD_S_MAX);
@@ -169,7 +220,7 @@ impl Agent {
             Said::Hold { .. } | Said::End(_) | Said::Vacant { .. } | Said::Stranger | Said::Moved => None,
         };
         let stale = self.written.as_ref().is_none_or(|written| {
-            let same = |r: &Record| (r.era, r.seq, r.owner_gen, r.device);
+            let same = |r: &Record| (r.era, r.seq, r.owner_gen, r.device, r.offline_resume);
             same(written) != same(&self.record) || self.record.floor.since(written.floor) >= FLOOR_STALE_S
         });
         if self.readable && stale {
@@ -180,14 +231,14 @@ impl Agent {
     /// The pinned root key; the first one seen is pinned when `agent.json` names none, and a device that holds nothing
     /// follows its configuration to another server.
     pub(super) async fn pinned(&mut self) -> Result<PublicKey, Silent> {
-        let bound = if self.readable { self.record.is_bound() } else { self.volume.label() != Label::Absent };
+        let bound = if self.readable { self.record.is_bound() } else { self.label() != Label::Absent };
         if let Some(root) = self.record.root.filter(|_| bound || !self.is_foreign()) {
             return Ok(root);
         }
         let root = match self.config.server_key {
             Some(root) => root,
             None => {
-                let root = self.server.root_key(&self.config.server).await?;
+                let root = self.uplink.root_key(&self.config.server).await?;
                 warn!(server = %self.config.server, server_key = %root, "trusting the server's key on first use");
                 root
             }
@@ -238,14 +289,10 @@ impl Agent {
     }
 
     pub(super) fn epoch(&self) -> Epoch {
-        match (self.readable, self.volume.label()) {
+        match (self.readable, self.label()) {
             (false, Label::Epoch(epoch)) => epoch,
             _ => self.record.epoch(),
         }
-    }
-
-    pub(super) const fn server(&self) -> &Server {
-        &self.server
     }
 
     pub(super) const fn record(&self) -> &Record {
@@ -275,13 +322,13 @@ impl Agent {
             Held::Erasing { .. } | Held::Quarantined { .. } | Held::Forsaken { .. } => ReportedState::Erasing,
             Held::Erased { .. } => ReportedState::Erased,
         };
-        let conflict = self.conflict.map(|conflict| conflict.to_string());
+        let conflict = self.conflict.or(self.trouble).map(|conflict| conflict.to_string());
         Reported { state, epoch: self.epoch(), running: self.running.is_some(), conflict }
     }
 }
 
 /// What the record and the label together say is held; `false` when only the label can be relied on.
-fn look(config: &Config, loaded: &Loaded, volume: &Volume) -> (Record, bool) {
+fn look(config: &Config, loaded: &Loaded, volume: &dyn Volume) -> (Record, bool) {
     let owner = volume.owner();
     match (loaded, owner) {
         (Loaded::Record(record), owner) if record.held != Held::Blank || matches!(owner, Ok(None)) => {

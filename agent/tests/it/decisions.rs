@@ -3,13 +3,10 @@
 use std::collections::BTreeSet;
 
 use agent::{
-    decide::{Label, Local, Next, State, Step, decide},
+    decide::{Access, Label, Local, Next, State, Step, decide},
     record::{Held, Record},
 };
-use domain::{
-    time::Time,
-    wire::{EraseStep, StepResult},
-};
+use domain::time::Time;
 use serde::Deserialize;
 
 use crate::kit::signer::Signer;
@@ -46,6 +43,8 @@ struct Case {
     local: String,
     heard: Vec<String>,
     label: Option<String>,
+    #[serde(default = "ready")]
+    access: String,
     #[serde(default)]
     tombstones: Vec<u32>,
     #[serde(default = "left")]
@@ -69,6 +68,10 @@ struct Case {
 
 fn left() -> String {
     "left".into()
+}
+
+fn ready() -> String {
+    "ready".into()
 }
 
 fn same() -> String {
@@ -102,9 +105,8 @@ impl Case {
             "quarantined" => State::Quarantined { epoch: EPOCH },
             "forsaking" | "forsaken" => {
                 let mut record = Record::fresh("http://127.0.0.1", None);
-                let step = EraseStep { step: String::new(), result: StepResult::Done, detail: String::new() };
-                let done = if self.local == "forsaken" { vec![step; 5] } else { vec![step; 4] };
-                record.held = Held::Forsaken { epoch: EPOCH, prepared: true, done };
+                let finished = self.local == "forsaken";
+                record.held = Held::Forsaken { epoch: EPOCH, volume: None, done: Vec::new(), finished };
                 record.state().unwrap()
             }
             "unknown" | "unlabelled" => State::Unknown,
@@ -122,6 +124,12 @@ impl Case {
         Local {
             state: self.state(signer),
             label,
+            access: match self.access.as_str() {
+                "ready" => Access::Ready,
+                "no key" => Access::NoKey,
+                "broken" => Access::Broken,
+                other => panic!("access = {other}"),
+            },
             impaired: self.impaired,
             foreign_config: self.foreign_config,
             word_stands: self.word_stands,
@@ -131,7 +139,11 @@ impl Case {
 
     fn is_plain(&self) -> bool {
         let flags = [self.impaired, self.foreign_config, self.word_stands, self.offline_resume];
-        !flags.contains(&true) && self.label.is_none() && self.tombstones.is_empty() && self.boots == 0
+        !flags.contains(&true)
+            && self.access == "ready"
+            && self.label.is_none()
+            && self.tombstones.is_empty()
+            && self.boots == 0
     }
 }
 

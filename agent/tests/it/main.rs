@@ -1,5 +1,6 @@
 //! The agent against a small server of its own.
 
+mod cuts;
 mod decisions;
 mod kit;
 mod life;

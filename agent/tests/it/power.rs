@@ -26,7 +26,11 @@ fn in_the_right_place(server: &FakeServer, device: &Device) {
     assert_eq!(world.registrations, 2, "a repeated registration is the same lease");
     assert_eq!(world.receipts.iter().map(|r| r.epoch).collect::<Vec<_>>(), [1]);
     assert_eq!(fs::read_dir(device.data()).unwrap().count(), 0);
-    assert_eq!(fs::read_dir(device.volume()).unwrap().count(), 2, "the label and the renter's directory");
+    assert_eq!(
+        fs::read_dir(device.volume()).unwrap().count(),
+        3,
+        "identity, label and the renter's directory"
+    );
     let status = device.status();
     assert_eq!(
         (&status["state"], &status["epoch"], &status["label"]),

@@ -2,6 +2,7 @@
 
 use std::{fs, sync::Arc};
 
+use agent::record::SLOT;
 use domain::{
     id::DeviceId,
     key::Nonce,
@@ -180,7 +181,11 @@ async fn an_unreadable_record_with_a_label_is_sealed_and_rebuilt_by_the_servers_
     device.kill();
     let whole = fs::read(device.record()).unwrap();
 
-    for damage in [Vec::new(), whole[..whole.len() / 2].to_vec(), b"berth-record 1 0\n{}".to_vec()] {
+    let mut rotten = whole.clone();
+    for slot in [0, SLOT] {
+        rotten[slot + 100] ^= 1;
+    }
+    for damage in [Vec::new(), rotten, b"berth-record 1 0\n{}".to_vec()] {
         for verdict in [None, Some(Verdict::Vacant { floor: 9 }), Some(Verdict::Stranger)] {
             fs::write(device.record(), &damage).unwrap();
             assert_eq!(device.status()["state"], "unknown");
@@ -205,6 +210,27 @@ async fn an_unreadable_record_with_a_label_is_sealed_and_rebuilt_by_the_servers_
     server.until_running(1).await;
     assert_eq!(fs::read_to_string(device.letter()).unwrap(), "hello");
     assert_eq!(device.status()["state"], "leased");
+    assert_eq!(server.world().registrations, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_spoilt_slot_of_the_record_costs_nothing() {
+    let server = FakeServer::start(1).await;
+    let mut device = Device::new(&server);
+    device.start();
+    server.until_running(1).await;
+    fs::write(device.letter(), "hello").unwrap();
+    device.kill();
+    for slot in [0, SLOT] {
+        let mut record = fs::read(device.record()).unwrap();
+        record[slot + 100] ^= 1;
+        fs::write(device.record(), &record).unwrap();
+        device.start();
+        server.until_polled(1).await;
+        server.until_running(1).await;
+        device.kill();
+    }
+    assert_eq!(fs::read_to_string(device.letter()).unwrap(), "hello");
     assert_eq!(server.world().registrations, 1);
 }
 

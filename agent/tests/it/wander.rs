@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, sync::LazyLock};
 
 use agent::{
-    decide::{Label, Local, Next, Row, State, Step, decide},
+    decide::{Access, Label, Local, Next, Row, State, Step, decide},
     heard::{Heard, Said},
     record::{Held, Kept, Record},
 };
@@ -100,7 +100,16 @@ impl Device {
     fn local(&self) -> Local {
         let state = self.record.state().filter(|_| self.readable).unwrap_or(State::Unknown);
         let (label, word_stands) = (self.label, self.word_stands);
-        Local { state, label, impaired: false, foreign_config: false, word_stands, offline_resume: true }
+        let access = Access::Ready;
+        Local {
+            state,
+            label,
+            access,
+            impaired: false,
+            foreign_config: false,
+            word_stands,
+            offline_resume: true,
+        }
     }
 
     fn rank(&self) -> (Epoch, u32, u64, Time) {
@@ -119,7 +128,7 @@ impl Device {
             prop_assert_eq!(&decision, &decide(&local, heard, FLOOR), "S7");
             let durable = decision.next != Next::Same;
             if durable {
-                self.record.advance(&decision.next, self.label);
+                self.record.advance(&decision.next, self.label, || None);
                 self.readable = true;
             }
             self.check(&local, heard, &was, durable, decision.row)?;
@@ -150,7 +159,7 @@ impl Device {
                 Step::Prepare(epoch) => {
                     prop_assert!(self.label == Label::Absent || self.label == Label::Epoch(epoch));
                     self.label = Label::Epoch(epoch);
-                    self.record.advance(&Next::Leased { epoch, until: None }, self.label);
+                    self.record.advance(&Next::Leased { epoch, until: None }, self.label, || None);
                 }
                 Step::Resume(epoch) => {
                     prop_assert_eq!(self.label, Label::Epoch(epoch), "S2");

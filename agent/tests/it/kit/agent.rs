@@ -39,7 +39,7 @@ impl Device {
     }
 
     pub fn record(&self) -> PathBuf {
-        self.directory.path().join("agent-data/record.json")
+        self.directory.path().join("agent-data/record")
     }
 
     pub fn volume(&self) -> PathBuf {

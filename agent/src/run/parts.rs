@@ -1,0 +1,61 @@
+//! What an agent is made of: the real parts, or those of a test.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use ed25519_dalek::SigningKey;
+use uuid::Uuid;
+
+use super::Agent;
+use crate::{
+    config::Config,
+    dice, identity,
+    keyring::Keyring,
+    record::Store,
+    server::{Server, Uplink},
+    tree::Disk,
+    volume::Volume,
+    workload::{Nothing, Workload},
+};
+
+/// The parts.
+pub struct Parts {
+    /// `agent.json`.
+    pub config: Config,
+    /// The record.
+    pub store: Store,
+    /// The device key.
+    pub key: SigningKey,
+    /// The halves of the volume key.
+    pub keyring: Keyring,
+    /// The renter's volume.
+    pub volume: Box<dyn Volume>,
+    /// What runs on it.
+    pub workload: Box<dyn Workload>,
+    /// The server.
+    pub uplink: Arc<dyn Uplink>,
+    /// The id of this start.
+    pub boot_id: Uuid,
+}
+
+impl Agent {
+    /// Opens the state directory and reads what is held.
+    ///
+    /// # Errors
+    /// When another agent runs on it, or it cannot be used.
+    pub async fn open(config: Config) -> anyhow::Result<Self> {
+        let store = Store::lock(&config.data_dir)?;
+        let key = identity::load_or_create(&config.data_dir).context("cannot use the device key")?;
+        let parts = Parts {
+            store,
+            key,
+            keyring: Keyring::new(Arc::new(Disk), config.data_dir.join("volume.half")),
+            volume: config.volume.volume(&config.data_dir, dice::uuid()),
+            workload: Box::new(Nothing),
+            uplink: Arc::new(Server::new(config.key.clone())?),
+            boot_id: dice::uuid(),
+            config,
+        };
+        Ok(Self::assemble(parts).await)
+    }
+}

@@ -1,0 +1,325 @@
+//! A LUKS2 volume on a partition or a file.
+//!
+//! # Shape
+//! ```text
+//! header: label berth-lease-<epoch>, then, when all is ready, a token with the owner
+//! data:   ext4, mounted at <state directory>/mount; the renter's files in its data/
+//! tail:   128 KiB that no file system uses, with random blocks: the canaries
+//! ```
+//!
+//! # Correctness
+//! * The token is written last and at once: a volume without it was never given to a renter and may be formatted anew;
+//!   one with it is never formatted, whatever the record says.
+//! * A medium that is not empty and not labelled is somebody else's and refused.
+//! * Erasing does not trust one method: key slots, blocks and both ends go, and the canaries must have changed. What
+//!   makes it certain is the server's half of the key, which was never on this medium.
+
+use std::{io, path::PathBuf};
+
+use domain::{
+    id::Epoch,
+    key::Digest,
+    wire::StepResult::{self, Done, NothingThere, Unsupported},
+};
+use serde_json::json;
+
+use super::{Evidence, Job, Owner, Volume, VolumeError, io_error};
+use crate::{decide::Label, dice, keyring::VolumeKey};
+
+mod blocks;
+pub mod header;
+mod system;
+mod tool;
+
+pub use blocks::Blocks;
+use header::Header;
+pub use system::System;
+
+/// The tail that is left to the canaries, in bytes.
+const TAIL: u64 = 1 << 16;
+/// The length of a canary, in bytes.
+const CANARY: usize = 4_096;
+/// Canaries in the tail.
+const CANARIES: u64 = 4;
+/// How much of each end is overwritten, in bytes; holds the header.
+const ENDS: u64 = 32 << 20;
+/// Written at once.
+const CHUNK: usize = 1 << 20;
+const STEPS: [&str; 5] =
+    ["close volume", "erase key slots", "discard blocks", "overwrite ends", "verify erased"];
+
+/// A LUKS volume.
+pub struct Luks {
+    path: PathBuf,
+    mount: PathBuf,
+    blocks: Box<dyn Blocks>,
+}
+
+impl Luks {
+    /// The volume on `blocks`, called `path` to humans, to be mounted at `mount`.
+    #[must_use]
+    pub fn new(path: PathBuf, mount: PathBuf, blocks: Box<dyn Blocks>) -> Self {
+        Self { path, mount, blocks }
+    }
+
+    fn io(&self, error: io::Error) -> VolumeError {
+        io_error(&self.path)(error)
+    }
+
+    fn header(&self) -> io::Result<Header> {
+        if self.blocks.size()?.is_none() {
+            return Ok(Header::Absent);
+        }
+        header::read(|at, length| self.blocks.read(at as u64, length))
+    }
+
+    fn size(&self, epoch: Epoch) -> Result<u64, VolumeError> {
+        self.blocks.size().map_err(|e| self.io(e))?.ok_or(VolumeError::Missing(epoch))
+    }
+
+    fn fence(&self, epoch: Epoch) -> Result<Header, VolumeError> {
+        let fenced = || VolumeError::Fenced { path: self.path.clone(), epoch };
+        match self.header().map_err(|e| self.io(e))? {
+            Header::Unreadable(_) => Err(fenced()),
+            Header::Lease { epoch: label, .. } if label != epoch => Err(fenced()),
+            header => Ok(header),
+        }
+    }
+
+    /// Where the canaries lie on the bare medium: in its last [`TAIL`] bytes.
+    fn canary_offsets(size: u64) -> impl Iterator<Item = u64> {
+        let step = TAIL / CANARIES / CANARY as u64 * CANARY as u64;
+        (0..CANARIES).map(move |n| size.saturating_sub(TAIL) / CANARY as u64 * CANARY as u64 + n * step)
+    }
+
+    fn format(&mut self, owner: &Owner, key: &VolumeKey) -> io::Result<()> {
+        self.shut()?;
+        self.blocks.format(&header::label(owner.epoch), key)?;
+        self.blocks.map(key)?;
+        let size = self.blocks.mapped_size()?;
+        let used = size.saturating_sub(2 * TAIL);
+        if used < 2 * ENDS {
+            return Err(io::Error::other("it is too small for a volume"));
+        }
+        let canaries: Vec<u8> = (0..2 * TAIL).step_by(CANARY).flat_map(|_| dice::bytes::<CANARY>()).collect();
+        self.blocks.write_mapped(size - 2 * TAIL, &canaries)?;
+        self.blocks.make_file_system(used)?;
+        let token = json!({ "type": header::TOKEN, "keyslots": [], "owner": owner });
+        self.blocks.add_token(&token.to_string())
+    }
+
+    fn shut(&mut self) -> io::Result<bool> {
+        let was_open = self.blocks.is_mapped();
+        if self.blocks.is_mounted(&self.mount) {
+            self.blocks.unmount(&self.mount)?;
+        }
+        if self.blocks.is_mapped() {
+            self.blocks.unmap()?;
+        }
+        Ok(was_open)
+    }
+
+    fn overwrite(&mut self, size: u64) -> io::Result<()> {
+        let zeros = vec![0; CHUNK];
+        let ends = [0..ENDS.min(size), size.saturating_sub(ENDS)..size];
+        for end in ends {
+            for at in end.clone().step_by(CHUNK) {
+                let length = usize::try_from((end.end - at).min(CHUNK as u64)).unwrap_or(CHUNK);
+                self.blocks.write(at, &zeros[..length])?;
+            }
+        }
+        self.blocks.sync()
+    }
+
+    fn discard(&mut self) -> io::Result<(StepResult, String)> {
+        if self.blocks.discard(true)? {
+            return Ok((Done, "the medium was told to erase every block, stale copies too".into()));
+        }
+        let plain = self.blocks.discard(false)?;
+        Ok(if plain {
+            (Done, "every block was discarded; the medium cannot erase stale copies".into())
+        } else {
+            (Unsupported, "the medium takes no discard: flash may keep ciphertext".into())
+        })
+    }
+
+    /// What contradicts that it is erased.
+    fn left(&mut self, job: &Job<'_>) -> io::Result<Option<String>> {
+        if self.blocks.is_mapped() {
+            return Ok(Some("the volume is still open".into()));
+        }
+        if self.header()? != Header::Absent {
+            return Ok(Some("there is still a header".into()));
+        }
+        if let Some(key) = job.key
+            && self.blocks.fits(key)?
+        {
+            return Ok(Some("its key still opens it".into()));
+        }
+        for (at, digest) in job.evidence.map_or(&[][..], |evidence| &evidence.canaries) {
+            if Digest::of(&self.blocks.read(*at, CANARY)?) == *digest {
+                return Ok(Some(format!("the data at byte {at} are still there")));
+            }
+        }
+        Ok(None)
+    }
+
+    fn step(&mut self, step: usize, job: &Job<'_>, size: u64) -> io::Result<(StepResult, String)> {
+        let labelled = matches!(self.header()?, Header::Lease { .. });
+        Ok(match step {
+            0 if self.shut()? => (Done, "unmounted and closed".into()),
+            0 => (NothingThere, "it was not open".into()),
+            1 if labelled => {
+                self.blocks.destroy_slots()?;
+                (Done, "every key slot of the header is destroyed".into())
+            }
+            1 => (NothingThere, "there was no header".into()),
+            2 => self.discard()?,
+            3 => {
+                self.overwrite(size)?;
+                (Done, format!("overwrote the first and last {} MiB, header and label included", ENDS >> 20))
+            }
+            _ => {
+                let canaries = job.evidence.map_or(0, |evidence| evidence.canaries.len());
+                let key = if job.key.is_some() { "its key opens nothing" } else { "its key was not at hand" };
+                (Done, format!("closed, no header, {canaries} known blocks changed, {key}"))
+            }
+        })
+    }
+}
+
+impl Volume for Luks {
+    fn kind(&self) -> &'static str {
+        "luks"
+    }
+
+    fn data(&self) -> PathBuf {
+        self.mount.join("data")
+    }
+
+    fn size_mib(&self) -> u64 {
+        self.blocks.size().ok().flatten().unwrap_or(0) >> 20
+    }
+
+    fn owner(&self) -> Result<Option<Owner>, String> {
+        match self.header() {
+            Ok(Header::Absent | Header::Torn) => Ok(None),
+            Ok(Header::Lease { owner, .. }) => Ok(owner),
+            Ok(Header::Unreadable(why)) => Err(why),
+            Err(e) => Err(e.to_string()),
+        }
+    }
+
+    fn label(&self) -> Label {
+        match self.header() {
+            Ok(Header::Absent | Header::Torn) => Label::Absent,
+            Ok(Header::Lease { epoch, .. }) => Label::Epoch(epoch),
+            Ok(Header::Unreadable(_)) | Err(_) => Label::Unreadable,
+        }
+    }
+
+    fn evidence(&self) -> Option<Evidence> {
+        let size = self.blocks.size().ok().flatten()?;
+        let canary = |at| Some((at, Digest::of(&self.blocks.read(at, CANARY).ok()?)));
+        let canaries = Self::canary_offsets(size).map(canary).collect::<Option<_>>()?;
+        Some(Evidence { identity: format!("{} of {size} bytes", self.path.display()), canaries })
+    }
+
+    fn needs_key(&self) -> bool {
+        true
+    }
+
+    fn is_open(&self) -> bool {
+        self.blocks.is_mapped() && self.blocks.is_mounted(&self.mount)
+    }
+
+    fn prepare(&mut self, owner: &Owner, key: Option<&VolumeKey>) -> Result<(), VolumeError> {
+        let epoch = owner.epoch;
+        self.size(epoch)?;
+        let key = key.ok_or(VolumeError::NoKey(epoch))?;
+        let ready = match self.fence(epoch)? {
+            Header::Lease { owner, .. } => owner.is_some(),
+            Header::Torn | Header::Unreadable(_) => false,
+            Header::Absent => match self.blocks.foreign().map_err(|e| self.io(e))? {
+                Some(what) => {
+                    let what = format!("{what}, which `wipefs --all` would remove");
+                    return Err(VolumeError::Occupied { path: self.path.clone(), what });
+                }
+                None => false,
+            },
+        };
+        if !ready {
+            self.format(owner, key).map_err(|e| self.io(e))?;
+        }
+        self.open(epoch, Some(key))
+    }
+
+    fn open(&mut self, epoch: Epoch, key: Option<&VolumeKey>) -> Result<(), VolumeError> {
+        self.size(epoch)?;
+        match self.fence(epoch)? {
+            Header::Lease { owner: Some(_), .. } => {}
+            Header::Lease { owner: None, .. } | Header::Absent | Header::Torn | Header::Unreadable(_) => {
+                return Err(VolumeError::Fenced { path: self.path.clone(), epoch });
+            }
+        }
+        if !self.blocks.is_mapped() {
+            let key = key.ok_or(VolumeError::NoKey(epoch))?;
+            self.blocks.map(key).map_err(|e| self.io(e))?;
+        }
+        let (mount, data) = (self.mount.clone(), self.data());
+        if !self.blocks.is_mounted(&mount) {
+            self.blocks.mount(&mount).map_err(|e| self.io(e))?;
+        }
+        self.blocks.make_directory(&data).map_err(|e| self.io(e))
+    }
+
+    fn close(&mut self) -> Result<(), VolumeError> {
+        self.shut().map(|_| ()).map_err(|e| self.io(e))
+    }
+
+    fn steps(&self) -> &'static [&'static str] {
+        &STEPS
+    }
+
+    fn erase(&mut self, step: usize, job: &Job<'_>) -> Result<(StepResult, String), VolumeError> {
+        let size = self.size(job.epoch)?;
+        // A header that this erasure half destroyed is no other lease's: none is granted before this one is erased.
+        match self.fence(job.epoch) {
+            Err(VolumeError::Fenced { .. })
+                if job.evidence.is_some() && self.label() == Label::Unreadable => {}
+            fenced => fenced.map(|_| ())?,
+        }
+        let here =
+            |evidence: &Evidence| evidence.identity == format!("{} of {size} bytes", self.path.display());
+        if !job.evidence.is_none_or(here) {
+            return Err(VolumeError::Missing(job.epoch));
+        }
+        if step + 1 == STEPS.len()
+            && let Some(left) = self.left(job).map_err(|e| self.io(e))?
+        {
+            return Err(VolumeError::NotErased { epoch: job.epoch, left });
+        }
+        self.step(step, job, size).map_err(|e| self.io(e))
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut problems = self.blocks.problems();
+        match self.blocks.size() {
+            Ok(None) => problems.push(format!("{} is not there", self.path.display())),
+            Ok(Some(size)) if size < 4 * ENDS => {
+                problems.push(format!("{} must have at least {} MiB", self.path.display(), (4 * ENDS) >> 20));
+            }
+            Ok(Some(_)) if self.label() == Label::Absent => match self.blocks.foreign() {
+                Ok(None) => {}
+                Ok(Some(what)) => problems.push(format!(
+                    "{} holds {what}; take another, or remove that with `wipefs --all`",
+                    self.path.display()
+                )),
+                Err(e) => problems.push(format!("{}: {e}", self.path.display())),
+            },
+            Ok(Some(_)) => {}
+            Err(e) => problems.push(format!("{}: {e}", self.path.display())),
+        }
+        problems
+    }
+}
