@@ -1,6 +1,7 @@
 //! The agent against a small server of its own.
 
 mod decisions;
+mod docker;
 mod kit;
 mod life;
 mod power;

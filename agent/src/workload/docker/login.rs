@@ -117,7 +117,7 @@ fn explained(code: i64) -> Option<String> {
                 .to_owned()
         }
         73 => "the home directory cannot be made; add /home to \"writable\"".to_owned(),
-        126 | 127 => "the image has no working /bin/sh; use another image".to_owned(),
+        126 | 127 => "no shell can be started inside; the image needs /bin/sh and a sound /etc/passwd".to_owned(),
         137 => "the shell was killed; the memory limit may be too low".to_owned(),
         other => format!("the shell ended with code {other}"),
     };

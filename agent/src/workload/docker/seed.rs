@@ -7,7 +7,7 @@
 //!   .seed-var             being filled
 //! ```
 //! A container that is never started lends its files: the engine's archive of each directory is unpacked under a temporary
-//! name, synced, and renamed.
+//! name; when all are there they are synced, then renamed.
 //!
 //! # Correctness
 //! A directory under its final name is complete and the renter's: it is never filled again. Anything else is thrown away
@@ -126,13 +126,25 @@ pub(super) async fn ensure(
     let options = CreateContainerOptionsBuilder::default().name(&name).build();
     let creation = engine.docker().create_container(Some(options), lender(tenancy, &image.id));
     let lender = engine.call(&format!("create {name}"), creation).await?.id;
+    let mut targets = Vec::new();
     for path in missing {
-        let filled = fill(engine, data, &lender, path, &held).await?;
+        let target = target(data, path);
+        let filled = fill(engine, &lender, path, target.clone(), &held).await?;
+        targets.push(target);
         info!(
             device = %tenancy.device, epoch = tenancy.epoch, path, entries = filled.entries, bytes = filled.bytes,
             "filled a writable directory"
         );
     }
+    let root = root_of(data);
+    tokio::task::spawn_blocking(move || {
+        let finished = unpack::finish(&root, &targets);
+        drop(held);
+        finished
+    })
+    .await
+    .map_err(|e| Failure::new(format!("cannot finish the volume: {e}")))?
+    .map_err(|e| disk("finish the volume", &e))?;
     for leftover in owned::list(engine, tenancy.device).await?.iter().filter(|c| c.id == lender) {
         owned::remove(engine, tenancy.device, leftover).await?;
     }
@@ -194,23 +206,26 @@ fn lender(tenancy: &Tenancy<'_>, image: &str) -> ContainerCreateBody {
     }
 }
 
+fn target(data: &Path, path: &str) -> unpack::Target {
+    unpack::Target {
+        temporary: root_of(data).join(format!("{TEMPORARY}{}", flat(path))),
+        finished: home_of(data, path),
+        private: path == "/root",
+    }
+}
+
 /// Copies one directory out of the image.
 async fn fill(
     engine: &Engine,
-    data: &Path,
     lender: &str,
     path: &str,
+    target: unpack::Target,
     held: &Arc<OwnedMutexGuard<()>>,
 ) -> Result<unpack::Filled, Failure> {
     let what = format!("read {path} of the image");
     // With the dot the engine follows a symlink, inside the image, and names everything from there.
     let options = DownloadFromContainerOptionsBuilder::default().path(&format!("{path}/.")).build();
     let mut archive = Box::pin(engine.docker().download_from_container(lender, Some(options)));
-    let target = unpack::Target {
-        temporary: root_of(data).join(format!("{TEMPORARY}{}", flat(path))),
-        finished: home_of(data, path),
-        private: path == "/root",
-    };
     let (sender, pieces) = mpsc::channel(PIECES_MAX);
     let held = Arc::clone(held);
     // The thread holds the lock too: it ends soon after the sender is dropped.

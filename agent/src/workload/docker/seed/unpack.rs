@@ -28,8 +28,11 @@ pub(super) enum Piece {
 }
 
 /// Where it goes.
+#[derive(Clone)]
 pub(super) struct Target {
+    /// While it is not complete.
     pub(super) temporary: PathBuf,
+    /// Once it is.
     pub(super) finished: PathBuf,
     /// Whether only root may enter it when the image does not say.
     pub(super) private: bool,
@@ -42,23 +45,27 @@ pub(super) struct Filled {
     pub(super) bytes: u64,
 }
 
-/// Unpacks, syncs and renames; without an end nothing gets its final name.
+/// Unpacks under the temporary name; an archive without its end is an error.
 pub(super) fn fill(target: &Target, pieces: Receiver<Piece>) -> io::Result<Filled> {
     make(&target.temporary, target.private)?;
     let mut pieces = Pieces { pieces, at_hand: io::Cursor::default(), zeros: 0, over: None };
     let filled = unpack(&target.temporary, &mut pieces)?;
     io::copy(&mut pieces, &mut io::sink())?;
     match pieces.over {
-        Some(Over::Absent) => {}
-        Some(Over::End) if pieces.zeros >= END_BYTES => {}
-        _ => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the engine's archive is cut short")),
+        Some(Over::Absent) => Ok(filled),
+        Some(Over::End) if pieces.zeros >= END_BYTES => Ok(filled),
+        _ => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the engine's archive is cut short")),
     }
-    let opened = fs::File::open(&target.temporary)?;
-    // What was written by then is on the medium, in this file system, before the name says that it is complete.
-    rustix::fs::syncfs(&opened)?;
-    fs::rename(&target.temporary, &target.finished)?;
-    file::sync_parent(&target.finished)?;
-    Ok(filled)
+}
+
+/// Gives what is filled its final names, once it is on the medium.
+pub(super) fn finish(root: &Path, targets: &[Target]) -> io::Result<()> {
+    // Everything written by now to this file system: one wait for all directories.
+    rustix::fs::syncfs(fs::File::open(root)?)?;
+    for target in targets {
+        fs::rename(&target.temporary, &target.finished)?;
+    }
+    file::sync_directory(root)
 }
 
 fn unpack(into: &Path, pieces: &mut Pieces) -> io::Result<Filled> {
@@ -177,7 +184,8 @@ mod tests {
             assert!(sender.try_send(piece).is_ok());
         }
         drop(sender);
-        let filled = fill(&target, receiver);
+        let filled =
+            fill(&target, receiver).and_then(|filled| finish(directory.path(), &[target]).map(|()| filled));
         (directory, filled)
     }
 
