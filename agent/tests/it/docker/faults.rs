@@ -43,7 +43,9 @@ async fn given_up<T>(polls: u32, future: impl Future<Output = T>) -> Option<T> {
 
 /// Gives a lease's first run up and runs it again; whether the first one had been through.
 async fn run_given_up(engine: &Engine, polls: u32) -> bool {
-    let mut rented = Rented::new(engine);
+    // Few directories: they are all filled alike.
+    let mut rented =
+        Rented::with(engine, RICH, |config| config.writable = vec!["/etc".into(), "/home".into()]);
     let done = given_up(polls, rented.run()).await;
     // Every other time the agent itself is gone with what it remembered.
     if polls.is_multiple_of(2) {
@@ -182,5 +184,21 @@ async fn a_volume_that_is_closed_is_not_run_on() {
     assert!(!rented.data().exists());
     std::fs::rename(rented.data().with_extension("away"), rented.data()).unwrap();
     rented.run().await.unwrap();
+    rented.remove().await;
+}
+
+#[tokio::test]
+async fn an_engine_without_an_init_program_runs_containers_without() {
+    let Some(engine) = Engine::without_init("an_engine_without_an_init_program_runs_containers_without")
+    else {
+        return;
+    };
+    let mut rented = Rented::with(&engine, BARE, |_| {});
+    rented.run().await.unwrap();
+    assert_eq!(rented.inspect().await.host_config.unwrap().init, None);
+    let id = rented.inspect().await.id;
+    rented.restarted(|_| {});
+    rented.run().await.unwrap();
+    assert_eq!(rented.inspect().await.id, id);
     rented.remove().await;
 }

@@ -125,7 +125,7 @@ async fn the_password_is_neither_with_the_engine_nor_in_the_environment_nor_in_a
     assert!(!inspected.contains(rented.password), "{inspected}");
     let (_, seen) = rented.inside("cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ | busybox strings").await;
     assert!(seen.contains("sleep") && !seen.contains(rented.password), "{seen}");
-    for place in [rented.engine.files().to_owned(), rented.data()] {
+    for place in [rented.engine.files(), rented.data()] {
         let found =
             std::process::Command::new("grep").args(["-rlaF", rented.password]).arg(&place).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&found.stdout), "", "in {}", place.display());

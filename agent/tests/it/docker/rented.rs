@@ -18,10 +18,7 @@ use domain::id::{DeviceId, Epoch};
 use futures_util::StreamExt;
 use uuid::Uuid;
 
-use crate::kit::{
-    engine::{Engine, quick_place},
-    images,
-};
+use crate::kit::{engine::Engine, images};
 
 pub const USER: &str = "renter-1";
 pub const PASSWORD: &str = "correct: horse $`\"'\\ battery";
@@ -53,7 +50,7 @@ impl<'e> Rented<'e> {
         }
         change(&mut config);
         config.check().unwrap();
-        let directory = tempfile::tempdir_in(quick_place()).unwrap();
+        let directory = tempfile::tempdir_in(engine.volumes()).unwrap();
         std::fs::create_dir(directory.path().join("data")).unwrap();
         // The first eight digits, which names are made of, differ.
         let device = DeviceId(Uuid::from_u128(u128::from(COUNT.fetch_add(1, Ordering::Relaxed)) << 96));

@@ -39,7 +39,7 @@ impl Engine {
     /// The engine of all tests; says why `test` is skipped when there cannot be one.
     pub fn shared(test: &str) -> Option<&'static Self> {
         static SHARED: OnceLock<Result<Engine, String>> = OnceLock::new();
-        match SHARED.get_or_init(|| Self::start(false)) {
+        match SHARED.get_or_init(|| Self::start(false, "start")) {
             Ok(engine) => Some(engine),
             Err(reason) => {
                 skip(test, reason);
@@ -50,11 +50,20 @@ impl Engine {
 
     /// An engine for one test that breaks it.
     pub fn own(test: &str) -> Option<Self> {
-        Self::shared(test)?;
-        Self::start(true).map_err(|reason| skip(test, &reason)).ok()
+        Self::owned(test, "start")
     }
 
-    fn start(drops: bool) -> Result<Self, String> {
+    /// An engine for one test that lacks the program put in front of containers' own.
+    pub fn without_init(test: &str) -> Option<Self> {
+        Self::owned(test, "start-without-init")
+    }
+
+    fn owned(test: &str, how: &str) -> Option<Self> {
+        Self::shared(test)?;
+        Self::start(true, how).map_err(|reason| skip(test, &reason)).ok()
+    }
+
+    fn start(drops: bool, how: &str) -> Result<Self, String> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         possible()?;
         let n = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -74,7 +83,7 @@ impl Engine {
             .spawn()
             .map_err(|e| e.to_string())?;
         let engine = Self { directory, keeper: Mutex::new(keeper), drops };
-        let up = engine.up().and_then(|()| images::load(&engine));
+        let up = engine.started(how).and_then(|()| images::load(&engine));
         match up {
             Ok(()) => Ok(engine),
             Err(reason) => {
@@ -86,7 +95,11 @@ impl Engine {
 
     /// Starts the daemon and waits until it answers.
     pub fn up(&self) -> Result<(), String> {
-        self.tell("start");
+        self.started("start")
+    }
+
+    fn started(&self, how: &str) -> Result<(), String> {
+        self.tell(how);
         let until = Instant::now() + Duration::from_secs(START_S_MAX);
         while Instant::now() < until {
             if std::os::unix::net::UnixStream::connect(self.socket()).is_ok() {
@@ -119,7 +132,12 @@ impl Engine {
     }
 
     /// The engine's own files.
-    pub fn files(&self) -> &Path {
+    pub fn files(&self) -> PathBuf {
+        self.directory.join("x")
+    }
+
+    /// A place for volumes that goes with the engine.
+    pub fn volumes(&self) -> &Path {
         &self.directory
     }
 
@@ -149,7 +167,7 @@ impl Drop for Engine {
 }
 
 /// Where nothing waits for a disk, if there is such a place: engines sync a lot.
-pub fn quick_place() -> PathBuf {
+fn quick_place() -> PathBuf {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() }
 }

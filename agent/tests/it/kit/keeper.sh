@@ -7,14 +7,22 @@ unshare --mount --pid --fork --kill-child=KILL --mount-proc sh -c '
     dir=$1 group=$2
     while read -r word; do
         case $word in
-        start)
+        start*)
             rm -f "$dir/pid"
-            dockerd --data-root "$dir/d" --exec-root "$dir/e" -H "unix://$dir/s" --pidfile "$dir/pid" \
+            path=$PATH
+            if [ "$word" = start-without-init ]; then
+                path=$dir/bin
+                mkdir "$path"
+                for program in dockerd containerd containerd-shim-runc-v2 runc ps kill; do
+                    ln -s "$(command -v "$program")" "$path/$program"
+                done
+            fi
+            PATH=$path dockerd --data-root "$dir/x/d" --exec-root "$dir/x/e" -H "unix://$dir/s" --pidfile "$dir/pid" \
                 --cgroup-parent "/$group" --iptables=false --ip6tables=false --bridge=none </dev/null &
             daemon=$! ;;
         kill)
             kill -9 "$daemon"
-            for pid in $(cat "$dir/e/containerd/containerd.pid"); do kill -9 "$pid"; done
+            for pid in $(cat "$dir/x/e/containerd/containerd.pid"); do kill -9 "$pid"; done
             wait "$daemon"
             rm -f "$dir/s" ;;
         esac
