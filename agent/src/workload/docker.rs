@@ -163,9 +163,12 @@ impl Workload for Docker {
     async fn stop(&mut self, device: DeviceId) -> Result<(), WorkloadError> {
         let engine = self.reach().await?;
         drop(seed::hold(&engine, &self.writing).await?);
-        for container in owned::list(&engine, device).await?.iter().filter(|c| c.runs()) {
-            owned::stop(&engine, container, self.config.stop_grace_s).await?;
-            info!(%device, epoch = container.epoch, container = container.name, "stopped");
+        for container in owned::list(&engine, device).await? {
+            // Asked one by one, the engine first finishes a start that was given up.
+            if container.runs() || start::runs(&engine, &container.id).await? {
+                owned::stop(&engine, &container, self.config.stop_grace_s).await?;
+                info!(%device, epoch = container.epoch, container = container.name, "stopped");
+            }
         }
         if owned::is_settled(&engine, device, |all| !all.iter().any(Owned::runs)).await? {
             return Ok(());

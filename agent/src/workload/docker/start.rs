@@ -31,8 +31,10 @@ impl Docker {
         let body = spec::body(&self.config, tenancy, &image.id, mounts, memory, self.init);
         let options = CreateContainerOptionsBuilder::default().name(&name).build();
         let creation = engine.docker().create_container(Some(options), body);
-        let created =
-            engine.call(&format!("create {name}"), creation).await.map_err(|f| self.refused(&name, f))?;
+        let created = match engine.call(&format!("create {name}"), creation).await {
+            Ok(created) => created,
+            Err(failure) => return Err(self.refused(engine, tenancy, &name, failure).await?),
+        };
         for warning in created.warnings {
             warn!(device = %tenancy.device, epoch = tenancy.epoch, warning, "the container engine warns");
         }
@@ -40,19 +42,32 @@ impl Docker {
         Ok(created.id)
     }
 
-    fn refused(&self, name: &str, failure: Failure) -> Failure {
+    async fn refused(
+        &self,
+        engine: &Engine,
+        tenancy: &Tenancy<'_>,
+        name: &str,
+        failure: Failure,
+    ) -> Result<Failure, Failure> {
         if failure.is_conflict() {
-            return Failure::new(format!(
+            let all = owned::list(engine, tenancy.device).await?;
+            if all.iter().any(|ours| ours.name == name) {
+                // An earlier call that was given up made it meanwhile.
+                return Ok(Failure::new(format!(
+                    "container {name} was just made by an earlier try; try again"
+                )));
+            }
+            return Ok(Failure::new(format!(
                 "a container named {name} is there already and does not carry this device's labels, so it is left alone; rename it with: docker rename {name} {name}-old"
-            ));
+            )));
         }
         if failure.said.contains("No command specified") {
-            return Failure::new(format!(
+            return Ok(Failure::new(format!(
                 "image {} does not say what to run; set \"command\"",
                 self.config.image
-            ));
+            )));
         }
-        failure
+        Ok(failure)
     }
 
     /// Starts it; without the engine's init program when that is not installed.
@@ -97,6 +112,15 @@ pub(super) async fn state(engine: &Engine, id: &str) -> Result<ContainerState, F
     let seen =
         engine.call("look at the renter's container", engine.docker().inspect_container(id, None)).await?;
     seen.state.ok_or_else(|| Failure::new("the container engine does not tell a container's state"))
+}
+
+/// Whether it runs once everything asked of it before is done.
+pub(super) async fn runs(engine: &Engine, id: &str) -> Result<bool, Failure> {
+    match state(engine, id).await {
+        Ok(state) => Ok(state.running == Some(true)),
+        Err(failure) if failure.is_absent() => Ok(false),
+        Err(failure) => Err(failure),
+    }
 }
 
 /// Why it does not run, unless it does.

@@ -83,6 +83,22 @@ async fn wherever_run_is_given_up_the_next_run_succeeds() {
 }
 
 #[tokio::test]
+async fn what_was_just_being_started_does_not_run_after_a_stop() {
+    let Some(engine) = Engine::shared("what_was_just_being_started_does_not_run_after_a_stop") else {
+        return;
+    };
+    for wait_ms in (0..300).step_by(12) {
+        let mut rented = Rented::with(engine, BARE, |config| config.writable = vec!["/etc".into()]);
+        let _ = tokio::time::timeout(Duration::from_millis(wait_ms), rented.run()).await;
+        let device = rented.device;
+        rented.docker.stop(device).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(rented.docker.running(device).await, None, "given up after {wait_ms} ms");
+        rented.remove().await;
+    }
+}
+
+#[tokio::test]
 async fn wherever_stop_and_remove_are_given_up_they_can_be_repeated() {
     let Some(engine) = Engine::shared("wherever_stop_and_remove_are_given_up_they_can_be_repeated") else {
         return;
@@ -170,6 +186,15 @@ async fn a_missing_image_is_said_to_be_missing() {
     let mut always = Rented::with(engine, RICH, |config| config.pull = Pull::Always);
     always.run().await.unwrap();
     always.remove().await;
+}
+
+#[tokio::test]
+async fn an_image_without_a_command_says_that_one_must_be_set() {
+    let Some(engine) = Engine::shared("an_image_without_a_command_says_that_one_must_be_set") else { return };
+    let mut rented = Rented::with(engine, BARE, |config| config.command = None);
+    let error = rented.run().await.unwrap_err().to_string();
+    assert!(error.contains("set \"command\""), "{error}");
+    rented.remove().await;
 }
 
 #[tokio::test]
