@@ -22,7 +22,11 @@
 //! Nothing is remembered that is not also readable from the engine's labels and the volume, but the last login: forgetting
 //! it sets the same login again. So every call may be given up at any point, the agent killed or the engine restarted,
 //! and the call made again. A container of another lease of this device that runs is an error, never a neighbour.
-//! The engine must be told nothing of containers without our labels but their absence from our list.
+//! Containers without this device's labels are never started, stopped or removed.
+//!
+//! # Limits
+//! `/run` starts empty: an image whose sshd wants `/run/sshd` makes it in its command. Registries that ask for a password
+//! are not supported: load such images by hand.
 
 mod advice;
 pub mod config;
