@@ -20,6 +20,10 @@ use crate::{
         directory::Directory,
         luks::{Luks, System},
     },
+    workload::{
+        Nothing, Workload,
+        docker::{Docker, DockerConfig},
+    },
 };
 
 /// The longest `agent.json`, in bytes.
@@ -92,6 +96,28 @@ impl VolumeConfig {
     }
 }
 
+/// What runs for renters.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum WorkloadConfig {
+    /// Nothing: the lease is a volume and an address.
+    #[default]
+    None,
+    /// A container of a Docker Engine.
+    Docker(DockerConfig),
+}
+
+impl WorkloadConfig {
+    /// The workload; reaches for nothing yet.
+    #[must_use]
+    pub fn workload(&self) -> Box<dyn Workload> {
+        match self {
+            Self::None => Box::new(Nothing),
+            Self::Docker(config) => Box::new(Docker::new(config.clone())),
+        }
+    }
+}
+
 /// `agent.json` as written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -101,6 +127,8 @@ struct Written {
     server_key: Option<PublicKey>,
     data_dir: Option<PathBuf>,
     volume: Option<VolumeConfig>,
+    #[serde(default)]
+    workload: WorkloadConfig,
     #[serde(default)]
     offline_resume: bool,
 }
@@ -118,6 +146,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The renter's volume; a directory `volume` in the data directory unless set.
     pub volume: VolumeConfig,
+    /// What runs for renters; nothing unless set.
+    pub workload: WorkloadConfig,
     /// Resume a paid lease after a reboot although the server cannot be reached; off unless set.
     pub offline_resume: bool,
 }
@@ -168,8 +198,11 @@ impl Config {
         };
         let path = volume.path();
         ensure!(path != data_dir && !data_dir.starts_with(path), "the volume must not contain \"data_dir\"");
+        if let WorkloadConfig::Docker(docker) = &written.workload {
+            docker.check().context("\"workload\"")?;
+        }
         let (key, server_key, offline_resume) = (written.key, written.server_key, written.offline_resume);
-        Ok(Self { server, key, server_key, data_dir, volume, offline_resume })
+        Ok(Self { server, key, server_key, data_dir, volume, workload: written.workload, offline_resume })
     }
 
     /// SHA-256 over the canonical JSON of server, key and root key.

@@ -39,7 +39,6 @@ impl From<Why> for Silent {
 
 /// What the agent asks of its server; tests put something else in its place.
 #[async_trait]
-#[expect(clippy::missing_errors_doc, reason = "whatever is not the expected answer is silence")]
 pub trait Uplink: Send + Sync {
     /// The root key the server shows; pinned on first use when `agent.json` names none.
     async fn root_key(&self, server: &str) -> Result<PublicKey, Silent>;

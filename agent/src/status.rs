@@ -142,6 +142,7 @@ pub async fn check(path: &Path) -> anyhow::Result<bool> {
         Some(damage) => wrong(format!("{damage}; the agent keeps the data and goes by what is left")),
     }
     config.volume.volume(&config.data_dir, Uuid::nil()).problems().into_iter().for_each(&mut wrong);
+    config.workload.workload().problems().await.into_iter().for_each(&mut wrong);
     if config.server.starts_with("http://") && !is_local(&config.server) {
         println!("note  {} is not encrypted: others can read the enrolment key; use https://", config.server);
     }

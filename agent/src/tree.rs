@@ -22,7 +22,6 @@ pub struct Entry {
 ///
 /// # Errors
 /// Every call fails as the operating system says.
-#[expect(clippy::missing_errors_doc, reason = "said once for all calls")]
 pub trait Tree: Send + Sync {
     /// Reads at most `limit` bytes; `None` when there is no such file.
     fn read(&self, path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>>;

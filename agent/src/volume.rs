@@ -111,7 +111,6 @@ pub enum VolumeError {
 }
 
 /// Where a renter's data lie.
-#[expect(clippy::missing_errors_doc, reason = "VolumeError says it")]
 pub trait Volume: Send {
     /// How receipts call its kind.
     fn kind(&self) -> &'static str;

@@ -5,6 +5,8 @@
 //! that outlives the agent; whatever does not say so is somebody else's and is never touched. The agent alone starts a
 //! workload: nothing of it comes back by itself after a reboot.
 
+pub mod docker;
+
 use std::path::Path;
 
 use async_trait::async_trait;

@@ -24,7 +24,6 @@ const VERSION: u32 = 2;
 ///
 /// # Errors
 /// Every call fails as the operating system says.
-#[expect(clippy::missing_errors_doc, reason = "said once for all calls")]
 pub trait Medium: Send {
     /// Reads a slot from the medium itself: a cached copy proves nothing.
     fn read(&mut self, slot: usize) -> io::Result<Vec<u8>>;

@@ -15,7 +15,7 @@ use crate::{
     server::{Server, Uplink},
     tree::Disk,
     volume::Volume,
-    workload::{Nothing, Workload},
+    workload::Workload,
 };
 
 /// The parts.
@@ -51,7 +51,7 @@ impl Agent {
             key,
             keyring: Keyring::new(Arc::new(Disk), config.data_dir.join("volume.half")),
             volume: config.volume.volume(&config.data_dir, dice::uuid()),
-            workload: Box::new(Nothing),
+            workload: config.workload.workload(),
             uplink: Arc::new(Server::new(config.key.clone())?),
             boot_id: dice::uuid(),
             config,

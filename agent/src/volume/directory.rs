@@ -74,17 +74,17 @@ impl Directory {
     /// At most `limit` entries that are the renter's.
     fn entries(&self, limit: usize) -> io::Result<Vec<Entry>> {
         let own = |name: &OsStr| {
-            name == LABEL_FILE
-                || name == IDENTITY_FILE
-                || Path::new(name).extension() == Some(OsStr::new("tmp"))
-                    && name.as_encoded_bytes().starts_with(b".berth-")
+            let torn = name.as_encoded_bytes().starts_with(b".berth-")
+                && Path::new(name).extension() == Some("tmp".as_ref());
+            name == LABEL_FILE || name == IDENTITY_FILE || torn
         };
         let mut entries = Vec::new();
         // The own files and lost+found are at most five.
         for entry in self.tree.list(&self.path, limit + 5)?.unwrap_or_default() {
             let name = entry.path.file_name().unwrap_or_default();
             let unused = || self.tree.list(&entry.path, 1).is_ok_and(|l| l.is_none_or(|l| l.is_empty()));
-            if !own(name) && !(name == LOST_AND_FOUND && entry.is_directory && unused()) {
+            let spared = own(name) || (name == LOST_AND_FOUND && entry.is_directory && unused());
+            if !spared {
                 entries.push(entry);
             }
         }

@@ -2,6 +2,7 @@
 
 mod cuts;
 mod decisions;
+mod docker;
 mod kit;
 mod life;
 mod power;

@@ -8,7 +8,6 @@ use crate::keyring::VolumeKey;
 ///
 /// # Errors
 /// Every call fails as the operating system or the program that was run says.
-#[expect(clippy::missing_errors_doc, reason = "said once for all calls")]
 pub trait Blocks: Send {
     /// Its size in bytes; `None` when it is not there.
     fn size(&self) -> io::Result<Option<u64>>;

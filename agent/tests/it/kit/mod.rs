@@ -1,5 +1,8 @@
 //! What several tests need: a signer, a server and a real agent process.
 
 pub mod agent;
+pub mod engine;
+pub mod images;
 pub mod server;
 pub mod signer;
+pub mod skip;
