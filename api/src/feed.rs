@@ -94,6 +94,7 @@ fn concerns(recorded: &Recorded) -> Option<DeviceId> {
             AnyEvent::Contract(ContractEvent::RentalTerminated(e)) => Some(e.device),
             AnyEvent::Contract(ContractEvent::RentalExpired(e)) => Some(e.device),
             AnyEvent::Contract(ContractEvent::OfferClosed(e)) => Some(e.device),
+            AnyEvent::Contract(ContractEvent::OfflineResumeChosen(e)) => Some(e.device),
             _ => None,
         },
         _ => None,
