@@ -12,6 +12,7 @@ mod conditions;
 mod crash;
 mod demo;
 mod document;
+mod eras;
 mod frame;
 mod key_halves;
 mod leaving;
