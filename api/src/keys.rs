@@ -281,7 +281,9 @@ mod tests {
         let put = |name: &str, bytes: &[u8]| fs::write(path.join(name), bytes).unwrap();
         let era = || Keys::open(&path, Time::from_unix(3)).unwrap().online().clone();
         // Only the key was written; both were; the certificate was renamed; the key was too.
-        (put("online.key", &before.0), put("online.cert", &before.1), put("online.key.new", &after.0));
+        put("online.key", &before.0);
+        put("online.cert", &before.1);
+        put("online.key.new", &after.0);
         assert_eq!(era(), *old.online());
         put("online.cert.new", &after.1);
         assert_eq!(era(), *old.online());
