@@ -13,11 +13,13 @@ use anyhow::Context;
 use domain::{
     event::{Actor, Position, SystemPart},
     id::{CommandId, CorrelationId, DeviceId, EventId},
+    key::Digest,
     time::Time,
 };
 use projections::{
+    halves::Halves,
     log::{EventLog, sqlite::SqliteLog},
-    private::{Private, PrivateError},
+    private::{Attention, Private, PrivateError},
     rebuild::{self, Step},
     views::Views,
 };
@@ -26,14 +28,20 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
+    check_ins::CheckIns,
     clock::{Clock, fresh_id},
+    clones::Clones,
     config::Config,
     execute::{By, Executor},
     feed::Feed,
+    halves,
     keys::Keys,
     openbazaar::Status,
+    reports::Reports,
 };
 
+/// Devices remembered by their enrolment keys.
+const MAX_KNOWN_DEVICES: usize = 50_000;
 /// How long a writer waits for its own event to reach the views.
 const READ_YOUR_WRITES: Duration = Duration::from_secs(10);
 
@@ -80,8 +88,9 @@ impl DataDir {
         Ok(file)
     }
 
-    /// Refuses a folder whose parts do not belong together: a missing part is never silently made anew.
-    async fn check(&self) -> anyhow::Result<()> {
+    /// Refuses a folder whose parts do not belong together: a missing part is never silently made anew. Answers whether
+    /// it holds a ledger.
+    async fn check(&self) -> anyhow::Result<bool> {
         let missing = |part: &Path| {
             let (part, folder) = (part.file_name().unwrap_or_default().display(), self.0.display());
             anyhow::anyhow!(
@@ -95,7 +104,7 @@ impl DataDir {
                 return Err(missing(&part));
             }
         }
-        Ok(())
+        Ok(used)
     }
 
     /// The folder.
@@ -120,6 +129,12 @@ impl DataDir {
     #[must_use]
     pub fn private(&self) -> PathBuf {
         self.0.join("private.db")
+    }
+
+    /// The server's halves of volume keys: never part of a backup.
+    #[must_use]
+    pub fn halves(&self) -> PathBuf {
+        self.0.join("halves.db")
     }
 
     /// The server's keys.
@@ -148,6 +163,14 @@ pub struct Shared {
     pub views: Views,
     /// People, tokens, secrets.
     pub private: Private,
+    /// The server's halves of volume keys.
+    pub halves: Halves,
+    /// Device keys that two machines answer to.
+    pub clones: Clones,
+    /// Which check-ins were counted.
+    pub check_ins: CheckIns,
+    /// What devices report to a human.
+    pub reports: Reports,
     /// Wakes devices that wait for news.
     pub feed: Feed,
     /// The first position the steward has not handled, as this process knows it.
@@ -159,6 +182,7 @@ pub struct Shared {
     /// When this server began to listen: silence before that is not a device's fault.
     pub up_since: Time,
     seen: Mutex<HashMap<DeviceId, Time>>,
+    devices_by_key: Mutex<HashMap<Digest, DeviceId>>,
 }
 
 impl std::ops::Deref for App {
@@ -179,10 +203,20 @@ impl App {
         clock: Clock,
         report: impl Fn(Step) + Send + Sync + 'static,
     ) -> anyhow::Result<Self> {
-        data.check().await?;
+        let halves_lost = data.check().await? && !data.halves().exists();
         // The log comes last: a first start that was cut off before it is simply started again.
         let keys = Keys::open(&data.keys(), clock.time())?;
         let private = Private::open(&data.private()).await?;
+        let halves = Halves::open(&data.halves()).await?;
+        if halves_lost {
+            let (subject, what) = ("halves.db".to_owned(), halves::LOST.to_owned());
+            let detail = "the data folder had no halves.db, which has no backup by design: devices are told to run the \
+                          leases granted before now without a key half, so an encrypted volume stays locked after a restart; \
+                          end such leases and let the devices register again";
+            tracing::error!(data = %data.0.display(), "{detail}");
+            let (detail, since) = (detail.to_owned(), clock.time());
+            private.call_attention(&Attention { subject, what, detail, since }).await?;
+        }
         let log: Arc<dyn EventLog> = Arc::new(SqliteLog::open(data.log()).await?);
         rebuild::prepare(&log, &data.views(), report).await?;
         let views = Views::open(data.views())?;
@@ -192,6 +226,7 @@ impl App {
         let stop = CancellationToken::new();
         let (feed, steward, seen) = (Feed::default(), watch::Sender::new(0), Mutex::default());
         let openbazaar = watch::Sender::new(None);
+        let (clones, reports) = (Clones::load(&private).await?, Reports::load(&private).await?);
         Ok(Self(Arc::new(Shared {
             config,
             clock,
@@ -199,12 +234,17 @@ impl App {
             executor,
             views,
             private,
+            halves,
+            clones,
+            check_ins: CheckIns::default(),
+            reports,
             feed,
             steward,
             openbazaar,
             stop,
             up_since,
             seen,
+            devices_by_key: Mutex::default(),
         })))
     }
 
@@ -251,6 +291,21 @@ impl App {
             Ok(head) => self.catch_up(head).await,
             Err(e) => tracing::error!(error = %e, position, "the log cannot be read"),
         }
+    }
+
+    /// The device that had an enrolment key when it was last looked up; the ledger says whether it has it now.
+    #[must_use]
+    pub fn known_device(&self, key: Digest) -> Option<DeviceId> {
+        self.devices_by_key.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied()
+    }
+
+    /// Remembers whose enrolment key this is, so that a device that asks again needs no look-up.
+    pub fn remember_device(&self, key: Digest, device: DeviceId) {
+        let mut known = self.devices_by_key.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MAX_KNOWN_DEVICES {
+            known.clear();
+        }
+        known.insert(key, device);
     }
 
     /// Notes that a device was heard of; written down by [`App::flush_presence`].

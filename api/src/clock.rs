@@ -1,13 +1,16 @@
 //! The one place where the server reads the clock and throws dice.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use chrono::{DateTime, SubsecRound, Utc};
 use domain::time::{Seconds, Time};
-use rand::Rng;
+use rand::{Rng, TryCryptoRng, TryRng};
 use uuid::Uuid;
 
 /// The server's time: the system's, or one that only moves when told to.
@@ -57,6 +60,29 @@ impl Clock {
 pub fn random(bytes: &mut [u8]) {
     rand::rng().fill_bytes(bytes);
 }
+
+/// The operating system's randomness, for whoever seals something.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Dice;
+
+impl TryRng for Dice {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(u32::from_ne_bytes(random_bytes()))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(u64::from_ne_bytes(random_bytes()))
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        random(bytes);
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Dice {}
 
 /// Random bytes.
 #[must_use]

@@ -70,6 +70,8 @@ pub struct Devices {
     pub valid_for_s: Seconds,
     /// Seconds between a device's polls.
     pub next_poll_s: u32,
+    /// Seconds after a lease's end in which the data can still be opened, if it is not erased before.
+    pub appeal_s: Seconds,
 }
 
 /// How money leaves escrow.
@@ -114,6 +116,8 @@ pub struct Jobs {
     pub stalled: String,
     /// Ports leased to devices that never registered.
     pub port_reclaim: String,
+    /// Key halves of ended leases whose appeal window is over.
+    pub key_halves: String,
     /// Answers and codes past their keeping.
     pub retention: String,
 }
@@ -159,7 +163,7 @@ impl Default for Payouts {
 
 impl Default for Devices {
     fn default() -> Self {
-        Self { lost_after_s: 600, grace_s: 1_800, valid_for_s: 900, next_poll_s: 60 }
+        Self { lost_after_s: 600, grace_s: 1_800, valid_for_s: 900, next_poll_s: 60, appeal_s: 259_200 }
     }
 }
 
@@ -175,6 +179,7 @@ impl Default for Jobs {
             segment_payout: "0 * * * * *".into(),
             stalled: "30 * * * * *".into(),
             port_reclaim: "0 * * * * *".into(),
+            key_halves: "45 * * * * *".into(),
             retention: "0 */10 * * * *".into(),
         }
     }
@@ -322,10 +327,9 @@ fn check(config: &Config) -> anyhow::Result<()> {
     for (name, value) in seconds {
         ensure!((1..=domain::offer::MAX_TERM_S).contains(&value), "{name} must be 1 second to 10 years");
     }
-    ensure!(
-        (0..=domain::offer::MAX_TERM_S).contains(&devices.grace_s),
-        "devices.grace_s must be 0 seconds to 10 years"
-    );
+    for (name, value) in [("devices.grace_s", devices.grace_s), ("devices.appeal_s", devices.appeal_s)] {
+        ensure!((0..=domain::offer::MAX_TERM_S).contains(&value), "{name} must be 0 seconds to 10 years");
+    }
     ensure!((1..=86_400).contains(&devices.next_poll_s), "devices.next_poll_s must be 1 second to 1 day");
     ensure!(
         config.policy.is_valid(),
@@ -346,7 +350,7 @@ fn check(config: &Config) -> anyhow::Result<()> {
 impl Jobs {
     /// Every job's name and expression.
     #[must_use]
-    pub fn all(&self) -> [(&'static str, &str); 9] {
+    pub fn all(&self) -> [(&'static str, &str); 10] {
         [
             ("expiry", &self.expiry),
             ("extension_lapse", &self.extension_lapse),
@@ -356,6 +360,7 @@ impl Jobs {
             ("segment_payout", &self.segment_payout),
             ("stalled", &self.stalled),
             ("port_reclaim", &self.port_reclaim),
+            ("key_halves", &self.key_halves),
             ("retention", &self.retention),
         ]
     }

@@ -1,4 +1,4 @@
-//! Contracts: quotes, early ends, extensions, credentials.
+//! Contracts: quotes, early ends, extensions, credentials, what becomes of the data.
 //!
 //! # Correctness
 //! The outages that shape an amount are looked up in the device's stream and go into the command, so the ending event
@@ -7,7 +7,7 @@
 use domain::{
     contract::{Contract, ContractCommand, ContractRefusal, Ended, Rental, Segment, Verdict},
     device::Device,
-    id::{ContractId, DeviceId, Epoch, ExtensionId, OrderKey, Subdomain},
+    id::{CommandId, ContractId, DeviceId, Epoch, ExtensionId, OrderKey, Subdomain},
     money::{Asset, Money},
     policy::EndedBy,
     prorate::Split,
@@ -188,6 +188,33 @@ pub async fn request_extension(
     let offered = device.offer().is_some();
     let command = ContractCommand::RequestExtension { extension, term_s, valid_s, offered };
     Ok(app.executor.execute(&contract, command, by).await?)
+}
+
+/// Lets the device keep the server's half of the volume key, or not.
+///
+/// # Errors
+/// When there is no such rental or it is over.
+pub async fn choose_offline_resume(
+    app: &App,
+    contract: ContractId,
+    allowed: bool,
+    by: &By,
+) -> Result<Done<Contract>, Problem> {
+    Ok(app.executor.execute(&contract, ContractCommand::ChooseOfflineResume { allowed }, by).await?)
+}
+
+/// Gives up any appeal against the rental's end, so that the data is gone at once. A rental whose time is over need not
+/// wait for its expiry.
+///
+/// # Errors
+/// When there is no such rental or it still runs.
+pub async fn ask_erasure(app: &App, contract: ContractId, by: &By) -> Result<Done<Contract>, Problem> {
+    let rental = rental(app, contract).await?;
+    if rental.ended.is_none() && !rental.runs(app.clock.time()) {
+        let expiry = By { command: CommandId(app.fresh_id()), ..by.clone() };
+        expire(app, contract, &expiry).await?;
+    }
+    Ok(app.executor.execute(&contract, ContractCommand::AskErasure, by).await?)
 }
 
 /// How the renter reaches the device, while the rental runs.

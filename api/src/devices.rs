@@ -1,33 +1,24 @@
-//! Devices: enrolment, the registration handshake, the signed answer, the receipt.
+//! Devices: enrolment, the registration handshake, the receipt.
 //!
 //! # Shape
-//! Registration leases a port from the gateway, then grants the lease; both name (device, epoch), so a repeated or
-//! interrupted registration continues where it stopped and gets the same answer. An answer is computed from the
-//! device's and the contract's streams and signed over the device's nonce.
+//! Registration leases a port from the gateway, makes the server's half of the volume key, then grants the lease; all
+//! name (device, epoch), so a repeated or interrupted registration continues where it stopped and gets the same answer.
 //!
 //! # Correctness
-//! `End` is answered only with a tombstone, and a tombstone is signed only for a recorded `LeaseEnded`. The sequence
-//! number is made of both streams' lengths, so it never falls while the log only grows. A receipt must name the digest
-//! of the very tombstone that this server would sign.
-
-use std::time::Duration;
+//! A receipt must name the digest of the very tombstone that this server would sign.
 
 use axum::http::StatusCode;
 use domain::{
     contract::Contract,
-    device::{Device, DeviceCommand, DeviceEvent, DeviceRefusal, LeaseGranted},
-    event::{Actor, Events, Position, Revision},
+    device::{Device, DeviceCommand, DeviceRefusal, LeaseGranted},
+    event::{Actor, Position, Revision},
     gateway::{Gateway, GatewayCommand},
     id::{AccountId, ContractId, CorrelationId, DeviceId, Epoch, Subdomain},
     key::{Digest, PublicKey},
-    wire::{
-        Answer, Grant, HoldWhy, PollRequest, Registration, ServerSigned, SignedReceipt, Tombstone, VERSION,
-        Verdict, Verified,
-    },
+    wire::{Grant, Registration, SignedReceipt, Verified},
 };
-use projections::{log::MAX_PAGE, private::Attention};
+use projections::private::Attention;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
@@ -35,15 +26,10 @@ use crate::{
     app::App,
     clock::{fresh_secret, random_bytes},
     error::Problem,
-    execute::{By, Done, ExecuteError, ExecutorError, Loaded},
+    execute::{By, Done, ExecuteError},
+    halves,
+    polls::tombstone,
 };
-
-/// The longest a poll waits for news, in seconds.
-const MAX_WAIT_S: u32 = 30;
-/// How often a waiting poll looks by itself, should a hint be missed; each look is a sign of life.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// Bits of the sequence number that count the contract's events.
-const CONTRACT_BITS: u32 = 24;
 
 /// A newly enrolled device.
 #[derive(Clone)]
@@ -183,6 +169,7 @@ pub async fn register(
             };
             let held = pool.port_of(device, epoch).ok_or_else(Problem::overloaded)?;
             let (port, subdomain) = (held.port, held.subdomain.clone());
+            halves::make(app, device, epoch).await?;
             LeaseGranted { epoch, gateway, port, subdomain, device_key, config_hash, hardware }
         }
     };
@@ -211,7 +198,11 @@ fn another_key(state: &Device, device_key: PublicKey) -> bool {
     state.lease().is_some_and(|lease| lease.granted.device_key != device_key)
 }
 
-async fn call_attention(app: &App, device: DeviceId, what: &str, detail: &str) -> Result<(), Problem> {
+/// Puts a device on the operators' list.
+///
+/// # Errors
+/// When the private store fails.
+pub async fn call_attention(app: &App, device: DeviceId, what: &str, detail: &str) -> Result<(), Problem> {
     let (subject, since) = (format!("device-{device}"), app.clock.time());
     let item = Attention { subject, what: what.into(), detail: detail.into(), since };
     Ok(app.private.call_attention(&item).await?)
@@ -255,142 +246,31 @@ pub async fn login(app: &App, device: DeviceId, epoch: Epoch) -> Result<Option<L
 /// # Errors
 /// When the log cannot be written.
 pub async fn heard_of(app: &App, device: DeviceId) -> Result<(), Problem> {
-    app.heard_of(device);
     let state = app.executor.load::<Device>(&device).await?.state;
-    if state.lost().is_some() {
-        let by = by_device(app, device);
-        let seen_at = app.clock.time();
-        app.executor.execute::<Device>(&device, DeviceCommand::ReportSeen { seen_at }, &by).await?;
-        app.private.watch_device(device, true, seen_at).await?;
-        tracing::info!(%device, "a lost device is back");
+    heard_of_as(app, device, &state).await.map(|_| ())
+}
+
+/// As [`heard_of`], of a device whose state is at hand; whether that has changed.
+///
+/// # Errors
+/// When the log cannot be written.
+pub async fn heard_of_as(app: &App, device: DeviceId, state: &Device) -> Result<bool, Problem> {
+    app.heard_of(device);
+    if state.lost().is_none() {
+        return Ok(false);
     }
-    Ok(())
+    let by = by_device(app, device);
+    let seen_at = app.clock.time();
+    app.executor.execute::<Device>(&device, DeviceCommand::ReportSeen { seen_at }, &by).await?;
+    app.private.watch_device(device, true, seen_at).await?;
+    tracing::info!(%device, "a lost device is back");
+    Ok(true)
 }
 
 fn by_device(app: &App, device: DeviceId) -> By {
     let command = domain::id::CommandId(app.fresh_id());
     let (actor, correlation) = (Actor::Device(device), CorrelationId(command.0));
     By { actor, on_behalf_of: None, command, causation: None, correlation }
-}
-
-/// Answers a poll; with `wait_s`, not before there is news or the wait is over.
-///
-/// # Errors
-/// When the log cannot be read.
-pub async fn answer(app: &App, device: DeviceId, request: PollRequest) -> Result<ServerSigned, Problem> {
-    let deadline = Instant::now() + Duration::from_secs(request.wait_s.min(MAX_WAIT_S).into());
-    let look_again = LOOK_AGAIN.min(Duration::from_secs(app.config.devices.poll_s().into()));
-    loop {
-        let news = app.feed.wait_on(device);
-        let seen = app.executor.load::<Device>(&device).await?;
-        if seen.state.live_lease().is_some_and(|lease| lease.device_key == request.device_key) {
-            heard_of(app, device).await?;
-        }
-        let loaded = app.executor.load::<Device>(&device).await?;
-        let (verdict, seq) = verdict(app, device, &loaded, &request).await?;
-        let left = deadline.saturating_duration_since(Instant::now());
-        if seq > request.seen_seq || left.is_zero() || app.stop.is_cancelled() {
-            let tombstones = reported_tombstones(app, device, &loaded.state, &request).await?;
-            return Ok(app.keys.sign(&Answer {
-                v: VERSION,
-                device,
-                nonce: request.nonce,
-                server_time: app.clock.time(),
-                owner_gen: loaded.state.owner_gen(),
-                seq,
-                next_poll_s: app.config.devices.poll_s(),
-                verdict,
-                tombstones,
-            }));
-        }
-        tokio::select! {
-            () = app.stop.cancelled() => {}
-            _ = tokio::time::timeout(left.min(look_again), news.notified()) => {}
-        }
-    }
-}
-
-async fn verdict(
-    app: &App,
-    device: DeviceId,
-    loaded: &Loaded<Device>,
-    request: &PollRequest,
-) -> Result<(Verdict, u64), Problem> {
-    let count = |revision: Option<Revision>| revision.map_or(0, |r| r + 1);
-    let base = count(loaded.revision) << CONTRACT_BITS;
-    let Some(lease) = loaded.state.lease().filter(|lease| lease.granted.device_key == request.device_key)
-    else {
-        return Ok((Verdict::Stranger, base));
-    };
-    let epoch = lease.granted.epoch;
-    if lease.erased {
-        return Ok((Verdict::Vacant { floor: epoch }, base));
-    }
-    if lease.ended.is_some() {
-        let tombstone = tombstone(app, device, epoch).await?;
-        let tombstone =
-            tombstone.ok_or_else(|| Problem::internal(&"an ended lease has no end in its stream"))?;
-        return Ok((Verdict::End { tombstone: app.keys.sign(&tombstone) }, base));
-    }
-    let contract = app.executor.load::<Contract>(&ContractId::of(device, epoch)).await?;
-    let seq = base | count(contract.revision);
-    let until = contract.state.rental().map(|rental| rental.until());
-    let over = contract.state.lease_end().is_some() || until.is_some_and(|until| until <= app.clock.time());
-    if over {
-        return Ok((Verdict::Hold { epoch, why: HoldWhy::Ending }, seq));
-    }
-    let valid_for_s = app.config.devices.valid_for_s;
-    Ok((Verdict::Run { epoch, until, valid_for_s, key_half: None, offline_resume: false }, seq))
-}
-
-/// The tombstone of an earlier epoch that the device still reports.
-async fn reported_tombstones(
-    app: &App,
-    device: DeviceId,
-    state: &Device,
-    request: &PollRequest,
-) -> Result<Vec<ServerSigned>, Problem> {
-    let epoch = request.reported.epoch;
-    if epoch == 0 || state.lease().is_none_or(|lease| epoch > lease.granted.epoch) {
-        return Ok(Vec::new());
-    }
-    let tombstone = tombstone(app, device, epoch).await?;
-    Ok(tombstone.iter().map(|tombstone| app.keys.sign(tombstone)).collect())
-}
-
-/// The statement that a lease ended, from its recorded end; `None` while it lives.
-///
-/// # Errors
-/// When the log cannot be read.
-pub async fn tombstone(
-    app: &App,
-    device: DeviceId,
-    epoch: Epoch,
-) -> Result<Option<Tombstone>, ExecutorError> {
-    let stream = <Device as domain::aggregate::Aggregate>::stream(&device);
-    let mut from = 0;
-    loop {
-        let page = app.executor.log().read_stream(&stream, from, MAX_PAGE).await?;
-        let Some(last) = page.last() else { return Ok(None) };
-        from = last.revision + 1;
-        for recorded in page.iter().filter(|r| r.event.kind == "LeaseEnded") {
-            let event = &recorded.event;
-            let decoded = DeviceEvent::decode(&event.kind, event.schema, &event.payload).transpose()?;
-            if let Some(DeviceEvent::LeaseEnded(e)) = decoded
-                && e.epoch == epoch
-            {
-                let ended_at = event.effective_at;
-                return Ok(Some(Tombstone {
-                    v: VERSION,
-                    device,
-                    epoch,
-                    contract: e.contract,
-                    ended_at,
-                    why: e.why,
-                }));
-            }
-        }
-    }
 }
 
 /// Takes a device's erasure receipt; then the lease's login is destroyed.

@@ -11,6 +11,7 @@ use domain::{
     settlement::SettlementRefusal, treasury::TreasuryRefusal,
 };
 use projections::{
+    halves::HalvesError,
     log::{AppendError, LogError},
     private::PrivateError,
     views::ViewError,
@@ -189,6 +190,12 @@ impl From<ViewError> for Problem {
 
 impl From<LogError> for Problem {
     fn from(error: LogError) -> Self {
+        Self::internal(&error)
+    }
+}
+
+impl From<HalvesError> for Problem {
+    fn from(error: HalvesError) -> Self {
         Self::internal(&error)
     }
 }

@@ -53,8 +53,8 @@ impl Feed {
         Waiter { wait: notify.notified_owned() }
     }
 
-    fn wake(&self, recorded: &Recorded) {
-        let Some(device) = concerns(recorded) else { return };
+    /// Wakes whoever waits for a device's news.
+    pub fn wake(&self, device: DeviceId) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(notify) = waiting.remove(&device).and_then(|notify| notify.upgrade()) {
             notify.notify_waiters();
@@ -68,7 +68,7 @@ impl Feed {
         loop {
             match log.read_all(next, MAX_PAGE).await {
                 Ok(page) => {
-                    page.iter().for_each(|recorded| self.wake(recorded));
+                    page.iter().filter_map(concerns).for_each(|device| self.wake(device));
                     if let Some(last) = page.last() {
                         next = last.position + 1;
                         continue;
@@ -94,6 +94,7 @@ fn concerns(recorded: &Recorded) -> Option<DeviceId> {
             AnyEvent::Contract(ContractEvent::RentalTerminated(e)) => Some(e.device),
             AnyEvent::Contract(ContractEvent::RentalExpired(e)) => Some(e.device),
             AnyEvent::Contract(ContractEvent::OfferClosed(e)) => Some(e.device),
+            AnyEvent::Contract(ContractEvent::OfflineResumeChosen(e)) => Some(e.device),
             _ => None,
         },
         _ => None,

@@ -6,8 +6,10 @@
 
 pub mod accounts;
 pub mod app;
+pub mod check_ins;
 pub mod cli;
 pub mod clock;
+pub mod clones;
 pub mod cloud_event;
 pub mod config;
 pub mod contracts;
@@ -18,6 +20,7 @@ pub mod disputes;
 pub mod error;
 pub mod execute;
 pub mod feed;
+pub mod halves;
 pub mod http;
 pub mod keys;
 pub mod leaving;
@@ -25,6 +28,8 @@ pub mod listen;
 pub mod openbazaar;
 pub mod orders;
 pub mod payouts;
+pub mod polls;
+pub mod reports;
 pub mod scheduler;
 pub mod server;
 pub mod settling;

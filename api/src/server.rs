@@ -61,6 +61,7 @@ impl Server {
         self.app.flush_presence().await?;
         self.runner.stop().await.context("the views stopped with an error")?;
         self.app.private.close().await;
+        self.app.halves.close().await;
         Ok(())
     }
 }

@@ -65,7 +65,7 @@ pub struct Private {
 /// Something a human should look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attention {
-    /// The stream it is about, or `webhook-<id>`.
+    /// The stream it is about, `webhook-<id>`, or a part of the data folder.
     pub subject: String,
     /// What kind of trouble.
     pub what: String,
@@ -184,6 +184,17 @@ impl Private {
         Ok(())
     }
 
+    /// What a human should look at of every kind that starts with `what`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn attention_to(&self, what: &str) -> Result<Vec<Attention>, PrivateError> {
+        let sql = "select subject, what, detail, since from attention where substr(what, 1, ?) = ?";
+        let length = i64::try_from(what.chars().count()).unwrap_or(i64::MAX);
+        let rows = sqlx::query_as::<_, (String, String, String, i64)>(sql).bind(length).bind(what);
+        Ok(rows.fetch_all(&self.pool).await?.into_iter().map(item).collect())
+    }
+
     /// What a human should look at, oldest first, at most 500.
     ///
     /// # Errors
@@ -191,14 +202,12 @@ impl Private {
     pub async fn attention(&self) -> Result<Vec<Attention>, PrivateError> {
         let sql = "select subject, what, detail, since from attention order by since limit 500";
         let rows = sqlx::query_as::<_, (String, String, String, i64)>(sql).fetch_all(&self.pool).await?;
-        let item = |(subject, what, detail, since)| Attention {
-            subject,
-            what,
-            detail,
-            since: Time::from_unix(since),
-        };
         Ok(rows.into_iter().map(item).collect())
     }
+}
+
+fn item((subject, what, detail, since): (String, String, String, i64)) -> Attention {
+    Attention { subject, what, detail, since: Time::from_unix(since) }
 }
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/sqlite/private");

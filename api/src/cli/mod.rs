@@ -2,6 +2,7 @@
 
 mod account;
 mod export;
+mod keys;
 mod quote;
 mod rebuild;
 mod replay;
@@ -62,6 +63,9 @@ enum Command {
     /// Open accounts and make tokens
     #[command(subcommand)]
     Account(account::AccountCommand),
+    /// Show the keys that the server signs with, or make a new one that devices believe
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Make views anew from the ledger: those named, or all
     Rebuild(rebuild::Rebuild),
     /// Print events as they happened
@@ -154,6 +158,7 @@ async fn run(common: Common, command: Command) -> anyhow::Result<()> {
         #[cfg(feature = "demo")]
         Command::Demo(demo) => demo.run(&common).await,
         Command::Account(account) => account.run(&common).await,
+        Command::Keys(keys) => keys.run(&common),
         Command::Rebuild(rebuild) => rebuild.run(&common).await,
         Command::Replay(replay) => replay.run(&common).await,
         Command::Export(export) => export.run(&common).await,

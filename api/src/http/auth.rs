@@ -230,16 +230,31 @@ fn unknown_key() -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, "enrolment-key-unknown", detail, action)
 }
 
+/// The device whose enrolment key this is, by the ledger.
+async fn device_by_key(app: &App, key: Digest) -> Result<Option<DeviceId>, Problem> {
+    let has = async |device: DeviceId| {
+        let state = app.executor.load::<Device>(&device).await?.state;
+        Ok::<_, Problem>(state.enrolment_key() == Some(key))
+    };
+    if let Some(known) = app.known_device(key)
+        && has(known).await?
+    {
+        return Ok(Some(known));
+    }
+    let Some(row) = app.views.device_by_key(key).await? else { return Ok(None) };
+    if !has(row.device).await? {
+        return Ok(None);
+    }
+    app.remember_device(key, row.device);
+    Ok(Some(row.device))
+}
+
 impl FromRequestParts<App> for DeviceCaller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let key = bearer(&parts.headers)?;
-        let device = app.views.device_by_key(key).await?.ok_or_else(unknown_key)?.device;
-        let state = app.executor.load::<Device>(&device).await?.state;
-        if state.enrolment_key() != Some(key) {
-            return Err(unknown_key());
-        }
+        let device = device_by_key(app, key).await?.ok_or_else(unknown_key)?;
         let command = CommandId(app.fresh_id());
         Ok(Self { device, request: request_id(parts, app), command })
     }

@@ -20,6 +20,7 @@ use uuid::Uuid;
 use super::{
     answer::Answer,
     auth::{Caller, ContractReader},
+    data::KeyHalf,
     extract::{Path, Query},
     history::split,
     list::{List, list_query},
@@ -136,6 +137,13 @@ pub struct Contract {
     offer: domain::offer::Offer,
     /// Seconds for which a refund quote stands.
     quote_valid_s: i64,
+    /// Whether the device may keep the server's half of the volume key, to resume without the server.
+    offline_resume: bool,
+    /// The server's half of the volume key.
+    key_half: KeyHalf,
+    /// When the device proved how it erased the data.
+    #[schema(value_type = Option<String>, format = DateTime, required)]
+    erased_at: Option<Time>,
 }
 
 impl Contract {
@@ -148,6 +156,7 @@ impl Contract {
             decided
         }
         .unzip();
+        let key_half = KeyHalf::of(app, &row).await?;
         Ok(Self {
             contract: row.contract.0,
             device: row.device.0,
@@ -169,6 +178,9 @@ impl Contract {
             moderation: row.moderation,
             offer: row.offer,
             quote_valid_s: row.policy.quote_valid_s,
+            offline_resume: row.offline_resume,
+            key_half,
+            erased_at: row.erased_at,
         })
     }
 }

@@ -25,9 +25,9 @@ use super::{
     auth::Auditor,
     extract::Query,
     list::Part,
-    machine::{Feed, MAX_WAIT_S, in_range},
+    machine::{Feed, in_range},
 };
-use crate::{app::App, error::Problem};
+use crate::{app::App, error::Problem, polls::MAX_WAIT_S};
 
 /// The most events that one page looks at.
 const MAX_SCANNED: usize = 10_000;

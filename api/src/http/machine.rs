@@ -5,7 +5,10 @@ use domain::{
     device::{Device, DeviceRefusal},
     key::PublicKey,
     time::Time,
-    wire::{Grant, PollRequest, ServerSigned, SignedReceipt, SignedRegistration, WireError},
+    wire::{
+        Grant, PollRequest, ServerSigned, SignedCheckIn, SignedPoll, SignedReceipt, SignedRegistration,
+        WireError,
+    },
 };
 use projections::views::device_feed::DeviceFeedRow;
 use serde::{Deserialize, Serialize};
@@ -19,10 +22,12 @@ use super::{
     list::MAX_ITEMS,
     schema,
 };
-use crate::{app::App, devices, error::Problem};
-
-/// The longest wait for news, in seconds.
-pub const MAX_WAIT_S: u32 = 30;
+use crate::{
+    app::App,
+    devices,
+    error::Problem,
+    polls::{self, MAX_WAIT_S},
+};
 
 /// A device's lease, told once it is registered; the same question gets the same answer.
 #[derive(ToSchema)]
@@ -68,46 +73,85 @@ pub async fn register(
     Ok(Answer::ok(grant))
 }
 
-/// Asks what to do: nonce in, signed answer out. With `wait_s`, waits for news.
+/// A poll as it came: signed, or bare.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "not a signed poll `{payload, signature}`, nor a poll")]
+pub enum AnyPoll {
+    /// Signed by the key that it names.
+    Signed(SignedPoll),
+    /// Anybody's.
+    Bare(Box<PollRequest>),
+}
+
+/// Asks what to do: nonce in, signed answer out. With `wait_s`, waits for news. The body is a poll signed by the device's
+/// key in the context `berth poll v1`. A bare poll is answered too, but is no sign of life, is not listened to and gets no
+/// key half.
 #[utoipa::path(post, path = "/v1/device/poll", tag = "device", security(("device_key" = [])),
-    request_body = schema::PollRequest,
+    request_body = schema::AnyPoll,
     responses((status = 200, description = "The signed answer", body = schema::ServerSigned)))]
 pub async fn poll(
     State(app): State<App>,
     caller: DeviceCaller,
-    Json(request): Json<PollRequest>,
+    Json(poll): Json<AnyPoll>,
 ) -> Result<Answer<ServerSigned>, Problem> {
+    let (request, signed) = match poll {
+        AnyPoll::Signed(poll) => (poll.verify().map_err(|e| not_believed(&e))?.into_inner(), true),
+        AnyPoll::Bare(request) => (*request, false),
+    };
     if request.wait_s > MAX_WAIT_S {
         return Err(Problem::invalid(format!("wait_s must be at most {MAX_WAIT_S}")));
     }
     if request.v != domain::wire::VERSION {
         return Err(not_believed(&WireError::Version(request.v)));
     }
-    devices::answer(&app, caller.device, request).await.map(Answer::ok)
+    polls::answer(&app, caller.device, request, signed).await.map(Answer::ok)
 }
 
-/// Who is there.
-#[derive(Debug, Deserialize, ToSchema)]
+/// A check-in as it came: signed, or bare.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "not a signed check-in `{payload, signature}`")]
+pub enum AnyCheckIn {
+    /// Signed by the key that it names.
+    Signed(SignedCheckIn),
+    /// Anybody's.
+    Bare(BareCheckIn),
+}
+
+/// What says only who is there.
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct CheckIn {
-    /// The device's own Ed25519 key in base64url: the one that registered.
-    #[schema(value_type = String)]
-    device_key: PublicKey,
+pub struct BareCheckIn {
+    /// The device's own key.
+    #[serde(rename = "device_key")]
+    _device_key: PublicKey,
 }
 
-/// A sign of life of the key that holds the device's lease; nobody else's counts.
+/// A sign of life of the key that holds the device's lease; nobody else's counts, and each counts once. The body is a
+/// check-in `{v, device_key, boot_id, count}` signed by the device's key in the context `berth check-in v1`; `count` rises
+/// with every check-in of one boot.
 #[utoipa::path(post, path = "/v1/device/check-ins", tag = "device", security(("device_key" = [])),
-    request_body = CheckIn, responses((status = 204, description = "Noted")))]
+    request_body = schema::Signed, responses((status = 204, description = "Noted")))]
 pub async fn check_in(
     State(app): State<App>,
     caller: DeviceCaller,
-    Json(CheckIn { device_key }): Json<CheckIn>,
+    Json(check_in): Json<AnyCheckIn>,
 ) -> Result<Answer<()>, Problem> {
+    let AnyCheckIn::Signed(check_in) = check_in else {
+        let action = "sign the check-in with the device's key, as `{payload, signature}`";
+        let detail = "the check-in is not signed: anybody could have sent it";
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-message", detail, action));
+    };
+    let check_in = check_in.verify().map_err(|e| not_believed(&e))?.into_inner();
     let state = app.executor.load::<Device>(&caller.device).await?.state;
-    if state.live_lease().ok_or(DeviceRefusal::NotLeased)?.device_key != device_key {
+    if state.live_lease().ok_or(DeviceRefusal::NotLeased)?.device_key != check_in.device_key {
         return Err(DeviceRefusal::LeaseHeld.into());
     }
-    devices::heard_of(&app, caller.device).await?;
+    if !app.check_ins.count(caller.device, &check_in) {
+        let action = "send a check-in with a higher count, or of the boot that runs now";
+        let detail = "the check-in was counted before, or is of an earlier boot";
+        return Err(Problem::new(StatusCode::CONFLICT, "message-replayed", detail, action));
+    }
+    devices::heard_of_as(&app, caller.device, &state).await?;
     Ok(Answer::done(None))
 }
 

@@ -8,6 +8,7 @@ pub mod accounts;
 pub mod answer;
 pub mod auth;
 pub mod contracts;
+pub mod data;
 pub mod devices;
 pub mod disputes;
 pub mod enrolment;
@@ -119,6 +120,8 @@ fn for_rentals() -> OpenApiRouter<App> {
         .routes(routes!(rentals::request_extension))
         .routes(routes!(rentals::terminate_rental))
         .routes(routes!(rentals::get_credentials))
+        .routes(routes!(data::choose_offline_resume))
+        .routes(routes!(data::ask_erasure))
         .routes(routes!(disputes::open_dispute))
         .routes(routes!(disputes::decide_dispute))
         .routes(routes!(journal::list_owed))

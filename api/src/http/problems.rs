@@ -60,6 +60,7 @@ pub const KINDS: &[(&str, u16, &str)] = &[
     ),
     ("malformed-request", 400, "The request cannot be read: not JSON, or a wrong path, query or header."),
     ("marketplace-taken", 409, "Another account has this marketplace name."),
+    ("message-replayed", 409, "A device's message counts once, and this one was counted before."),
     (
         "moderator-refused",
         409,

@@ -119,7 +119,11 @@ pub async fn request_extension(
     Ok(Answer::created(shown, &format!("/v1/contracts/{contract}")).wrote(done.position))
 }
 
-async fn authorise_renter(app: &App, caller: &Renter, contract: ContractId) -> Result<(), Problem> {
+pub(super) async fn authorise_renter(
+    app: &App,
+    caller: &Renter,
+    contract: ContractId,
+) -> Result<(), Problem> {
     let (rental, _) = authorise(app, caller, contract).await?;
     if rental.started.renter == caller.account { Ok(()) } else { Err(ContractRefusal::Unknown.into()) }
 }

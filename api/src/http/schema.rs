@@ -6,7 +6,8 @@ pub mod order;
 
 pub use self::{
     device::{
-        Hardware, LeaseEnd, Offer, PollRequest, Rate, Reported, ReportedState, ServerSigned, Signed, Unit,
+        AnyPoll, Hardware, KeyEnd, LeaseEnd, Offer, PollRequest, Rate, Reported, ReportedState, ServerSigned,
+        Signed, Unit,
     },
     money::{
         Asset, EndedBy, Interval, Money, Movement, Resolution, Role, SettlementKind, SettlementStatus,

@@ -14,7 +14,12 @@ use super::{
     extract::Json,
     list::List,
 };
-use crate::{app::App, error::Problem, openbazaar::Status};
+use crate::{
+    app::App,
+    clones::{CLONED, device_of},
+    error::Problem,
+    openbazaar::Status,
+};
 
 /// How many events the views may be behind before the server counts as not ready.
 const MAX_LAG: u64 = 1_000;
@@ -158,6 +163,13 @@ pub async fn end_attention(
     Json(SeenTo { subject, what }): Json<SeenTo>,
 ) -> Result<Answer<()>, Problem> {
     app.private.end_attention(&subject, &what).await?;
+    if let Some(device) = device_of(&subject) {
+        app.reports.forget(device, &what);
+        if what == CLONED {
+            app.clones.forget(device);
+            app.feed.wake(device);
+        }
+    }
     tracing::info!(subject, what, "an operator saw to it");
     Ok(Answer::done(None))
 }

@@ -15,7 +15,7 @@ use projections::{
     views::due::{DueKind, DueSubject},
 };
 
-use super::money;
+use super::{keys, money};
 use crate::{
     app::App,
     contracts,
@@ -45,13 +45,15 @@ pub enum Job {
     Stalled,
     /// Ports leased to devices that never registered.
     PortReclaim,
+    /// Key halves of ended leases whose appeal window is over.
+    KeyHalves,
     /// Kept answers past their keeping.
     Retention,
 }
 
 impl Job {
     /// All jobs, in the order in which one run may cause work for the next.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ExtensionLapse,
         Self::Expiry,
         Self::Lost,
@@ -60,6 +62,7 @@ impl Job {
         Self::Payout,
         Self::Stalled,
         Self::PortReclaim,
+        Self::KeyHalves,
         Self::Retention,
     ];
 
@@ -75,6 +78,7 @@ impl Job {
             Self::SegmentPayout => "segment_payout",
             Self::Stalled => "stalled",
             Self::PortReclaim => "port_reclaim",
+            Self::KeyHalves => "key_halves",
             Self::Retention => "retention",
         }
     }
@@ -93,6 +97,7 @@ impl Job {
             Self::Lost => report_lost(app).await,
             Self::SegmentPayout => money::close_segments(app).await,
             Self::Stalled => money::quarantine_stalled(app).await,
+            Self::KeyHalves => keys::destroy_due(app).await,
             Self::Retention => {
                 let before = app.clock.time().plus(-app.config.idempotency_s);
                 Ok(app.private.forget_idempotent(before).await?)

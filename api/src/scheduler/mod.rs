@@ -1,8 +1,8 @@
 //! The scheduler: what is done because time has passed.
 //!
 //! # Shape
-//! Every job has a cron expression and reads *due* rows from the views (or silent devices from the private store), so a
-//! run costs what is due and not what exists. For each it issues an ordinary command.
+//! Every job has a cron expression and reads *due* rows from the views (or silent devices from the private store, or key
+//! halves from theirs), so a run costs what is due and not what exists. For each it issues an ordinary command.
 //!
 //! # Correctness
 //! A late run is right, because the commands decide by the contract's own times and record them as `effective_at`. A
@@ -10,6 +10,7 @@
 //! and is put on the operator's list; it does not stop the rows after it.
 
 mod jobs;
+mod keys;
 mod money;
 
 use std::str::FromStr;

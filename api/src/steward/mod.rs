@@ -8,9 +8,10 @@
 //! | `DisputeOpened` | the segment's refund is held back, if it is not on its way; a human is called to decide |
 //! | `RentalExpired`, `RentalTerminated`, `OfferClosed` | the device's lease ends |
 //! | `LeaseGranted` | if its port was reclaimed meanwhile, the lease's offer is closed |
-//! | `LeaseEnded` | the gateway's port is released |
+//! | `LeaseEnded` | the gateway's port is released; the key half is due after the appeal window, or at once if asked for |
 //! | `DeviceRetired` | the lease's offer is closed |
-//! | `EpochErased` | the lease's login is destroyed |
+//! | `EpochErased` | the lease's login and key half are destroyed |
+//! | `ErasureAsked` | the key half is destroyed once the lease has ended |
 //! | `SettlementSettled`, `SettlementResolved` | when less moved than was due, the rest is due; a human is called |
 //! | `SettlementFailed`, `SettlementResolved` | a refund that did not move is held back if its segment is disputed |
 //! | `DisputeDecided`, `SettlementWithdrawn` | a refund that was withdrawn though decided to be gone is due again |

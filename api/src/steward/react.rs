@@ -3,8 +3,8 @@
 use domain::{
     aggregate::Aggregate,
     any::AnyEvent,
-    contract::ContractEvent,
-    device::{Device, DeviceCommand, DeviceEvent, LeaseEnd},
+    contract::{Contract, ContractEvent},
+    device::{Device, DeviceCommand, DeviceEvent, KeyEnd, LeaseEnd},
     event::{Recorded, SystemPart},
     gateway::{Gateway, GatewayCommand},
     id::{ContractId, DeviceId, Epoch},
@@ -20,7 +20,7 @@ use crate::{
     app::App,
     contracts, disputes,
     execute::{By, ExecuteError},
-    orders,
+    halves, orders,
 };
 
 /// What a human is called for while a settlement is in doubt.
@@ -92,10 +92,17 @@ pub(super) async fn react(app: &App, recorded: &Recorded) -> anyhow::Result<()> 
         AnyEvent::Device(DeviceEvent::LeaseEnded(e)) => {
             let device = recorded.stream.key().parse()?;
             let release = GatewayCommand::ReleasePort { device, epoch: e.epoch };
-            carry_out::<Gateway>(app, recorded, &e.gateway, release, &by).await
+            carry_out::<Gateway>(app, recorded, &e.gateway, release, &by).await?;
+            let due_at = recorded.event.effective_at.plus(app.config.devices.appeal_s);
+            app.halves.lease_ended(device, e.epoch, due_at).await?;
+            destroy_if_asked(app, device, e.epoch, &by).await
         }
-        AnyEvent::Device(DeviceEvent::EpochErased(_)) => {
+        AnyEvent::Contract(ContractEvent::ErasureAsked(e)) => {
+            destroy_if_asked(app, e.device, e.epoch, &by).await
+        }
+        AnyEvent::Device(DeviceEvent::EpochErased(e)) => {
             let device: DeviceId = recorded.stream.key().parse()?;
+            halves::destroy(app, device, e.epoch, KeyEnd::Erased, &by).await?;
             let floor = app.executor.load::<Device>(&device).await?.state.erased_floor();
             Ok(app.private.destroy_secrets(device, floor).await?)
         }
@@ -160,6 +167,16 @@ async fn end_lease(
     // An event handled again must not stop the watch over the lease that came after.
     let watched = app.executor.load::<Device>(&device).await?.state.live_lease().is_some();
     Ok(app.private.watch_device(device, watched, app.clock.time()).await?)
+}
+
+/// Destroys the key half of a lease that is over, if its renter does not want to wait for that.
+async fn destroy_if_asked(app: &App, device: DeviceId, epoch: Epoch, by: &By) -> anyhow::Result<()> {
+    let contract = app.executor.load::<Contract>(&ContractId::of(device, epoch)).await?.state;
+    let asked = contract.rental().is_some_and(|rental| rental.erasure_asked);
+    if asked && app.executor.load::<Device>(&device).await?.state.is_over(epoch) {
+        halves::destroy(app, device, epoch, KeyEnd::Asked, by).await?;
+    }
+    Ok(())
 }
 
 /// Closes a lease's offer.

@@ -1,6 +1,7 @@
 //! What devices and owners get wrong.
 
 use api::config::Config;
+use domain::wire::PollRequest;
 use serde_json::json;
 
 use crate::{
@@ -59,6 +60,11 @@ async fn only_the_key_that_holds_the_lease_gives_signs_of_life() {
     assert!(lost().await);
     assert_eq!(test.check_in(&device).await.status, 204);
     assert!(!lost().await);
+    let bare = json!({"device_key": device.public()});
+    let unsigned = test.post("/v1/device/check-ins", &device.key, &bare).await;
+    assert_eq!(unsigned.problem(), (422, "bad-message"));
+    let again = test.post("/v1/device/check-ins", &device.key, &device.check_in(1)).await;
+    assert_eq!(again.problem(), (409, "message-replayed"));
     for body in [json!({}), json!({"device_key": "x"}), json!({"device_key": device.public(), "more": 1})] {
         let bad = test.post("/v1/device/check-ins", &device.key, &body).await;
         assert_eq!(bad.problem(), (422, "invalid-request"), "{body}");
@@ -111,8 +117,14 @@ async fn a_message_that_the_device_did_not_sign_is_not_believed() {
             (422, "bad-message")
         );
     }
-    let mut newer = device.question(0);
-    newer["v"] = json!(2);
+    let newer = device.sign(&PollRequest { v: 2, ..device.poll() });
+    let mut forged = device.question(0);
+    forged["signature"] = other.question(0)["signature"].clone();
+    let forged = test.post("/v1/device/poll", &device.key, &forged).await;
+    assert_eq!(forged.problem(), (422, "bad-message"));
+    let mut bare = serde_json::to_value(device.poll()).unwrap();
+    bare["v"] = json!(2);
+    assert_eq!(test.post("/v1/device/poll", &device.key, &bare).await.problem(), (422, "bad-message"));
     assert_eq!(test.post("/v1/device/poll", &device.key, &newer).await.problem(), (422, "bad-message"));
 }
 

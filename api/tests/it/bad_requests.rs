@@ -1,5 +1,6 @@
 //! Requests that cannot be read, or mean nothing.
 
+use domain::wire::PollRequest;
 use reqwest::Method;
 use serde_json::json;
 
@@ -134,8 +135,7 @@ async fn a_number_outside_what_is_described_is_refused() {
     assert!(asked >= 18, "{asked}");
     let owner = test.account(&["owner"], None).await;
     let device = test.enrol(&owner).await;
-    let mut patient = device.question(0);
-    patient["wait_s"] = json!(31);
+    let patient = device.sign(&PollRequest { wait_s: 31, ..device.poll() });
     let patient = test.post("/v1/device/poll", &device.key, &patient).await;
     assert_eq!(patient.problem(), (422, "invalid-request"));
 }

@@ -102,6 +102,8 @@ const TABLE: &[(&str, u16, &[&str])] = &[
     ("request_extension", 412, &["renter"]),
     ("terminate_rental", 412, &["owner", "renter", "operator"]),
     ("get_credentials", 200, &["renter"]),
+    ("choose_offline_resume", 412, &["renter"]),
+    ("ask_erasure", 412, &["renter"]),
     ("open_dispute", 412, &["owner", "renter", "marketplace", "operator"]),
     ("decide_dispute", 412, &["marketplace", "operator"]),
     // Nothing was earned.
@@ -214,7 +216,8 @@ impl World {
             "set_up" => json!({"code": "wrong", "name": "Mallory"}),
             "register" => self.device.registration(),
             "poll" => self.device.question(0),
-            "check_in" => json!({"device_key": self.device.public()}),
+            "check_in" => self.device.check_in(1),
+            "choose_offline_resume" => json!({"allowed": true}),
             "send_receipt" => json!({"receipt": self.device.receipt("{}")}),
             "enrol_device" | "rename_device" => json!({"name": "renamed"}),
             "publish_offer" => offer(),

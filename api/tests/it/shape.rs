@@ -37,7 +37,8 @@ impl Names {
             Value::Object(members) => {
                 for (name, value) in members.iter_mut() {
                     match name.as_str() {
-                        "password" | "key" | "token" | "server_key" | "device_key" | "subdomain" => {
+                        "password" | "key" | "token" | "server_key" | "device_key" | "subdomain"
+                        | "commitment" => {
                             *value = format!("<{name}>").into();
                         }
                         _ => self.rename(value),

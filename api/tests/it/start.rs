@@ -50,6 +50,14 @@ async fn change(path: &Path, sql: &'static str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn key_halves_that_are_damaged_or_of_a_later_version_stop_the_start() {
+    let why = refused(async |data| std::fs::write(data.halves(), b"this is no database").unwrap()).await;
+    assert!(why.contains("halves.db") && why.contains("no backup"), "{why}");
+    let why = refused(async |data| change(&data.halves(), NEWER).await).await;
+    assert!(why.contains("halves.db"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_log_stops_the_start() {
     let why = refused(async |data| {
         std::fs::write(data.log(), b"this is no database, however long it may be").unwrap()

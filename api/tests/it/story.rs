@@ -189,7 +189,12 @@ async fn a_device_comes_to_the_market() {
 async fn a_lease_ends_with_a_tombstone_an_erasure_and_a_new_epoch() {
     let mut story = Story::new().await;
     let contract = story.rent().await;
-    let verdict = async |story: &Story| story.test.poll(&story.device).await["verdict"].clone();
+    let verdict = async |story: &Story| {
+        let mut told = story.test.poll(&story.device).await["verdict"].clone();
+        let sealed = told.as_object_mut().and_then(|told| told.remove("key_half"));
+        assert_eq!(sealed.is_some(), told["verdict"] == "run", "{told}");
+        told
+    };
     let until = json!({"verdict": "run", "epoch": 1, "until": "2026-11-22T19:00:00Z", "valid_for_s": 900});
     assert_eq!(verdict(&story).await, until);
     story.test.advance(36_000);
@@ -206,6 +211,7 @@ async fn a_lease_ends_with_a_tombstone_an_erasure_and_a_new_epoch() {
         verdict(&story).await,
         json!({"verdict": "run", "epoch": 2, "until": null, "valid_for_s": 900})
     );
+    story.test.settle().await;
     assert_snapshot!(story.read(&format!("/v1/contracts/{contract}"), &story.owner.token).await, @r#"
     200 OK
     {
@@ -215,8 +221,15 @@ async fn a_lease_ends_with_a_tombstone_an_erasure_and_a_new_epoch() {
       "ended_by": "term",
       "ends_at": "2026-11-22T19:00:00Z",
       "epoch": 1,
+      "erased_at": "2026-11-22T19:00:00Z",
       "extension": null,
       "fee": {"amount":"0.60","asset":"USD"},
+      "key_half": {
+        "commitment": "<commitment>",
+        "destroyed_at": "2026-11-22T19:00:00Z",
+        "state": "destroyed",
+        "why": "erased"
+      },
       "moderation": {"amount":"0.00","asset":"USD"},
       "offer": {
         "max_term_s": 31536000,
@@ -225,6 +238,7 @@ async fn a_lease_ends_with_a_tombstone_an_erasure_and_a_new_epoch() {
         "rates": [{"per":"hour","price":{"amount":"0.60","asset":"USD"}}],
         "title": "A small computer"
       },
+      "offline_resume": false,
       "owner": "<owner>",
       "paid": {"amount":"6.00","asset":"USD"},
       "payout": {"amount":"5.40","asset":"USD"},

@@ -20,8 +20,10 @@ async fn a_rental_is_extended_ended_early_and_paid_out() {
       "ended_by": null,
       "ends_at": "2026-11-22T19:00:00Z",
       "epoch": 1,
+      "erased_at": null,
       "extension": null,
       "fee": null,
+      "key_half": {"commitment":"<commitment>","destroyed_at":null,"state":"held","why":null},
       "moderation": {"amount":"0.00","asset":"USD"},
       "offer": {
         "max_term_s": 31536000,
@@ -30,6 +32,7 @@ async fn a_rental_is_extended_ended_early_and_paid_out() {
         "rates": [{"per":"hour","price":{"amount":"0.60","asset":"USD"}}],
         "title": "A small computer"
       },
+      "offline_resume": false,
       "owner": "<owner>",
       "paid": {"amount":"6.00","asset":"USD"},
       "payout": null,
@@ -117,8 +120,10 @@ async fn a_rental_is_extended_ended_early_and_paid_out() {
       "ended_by": "renter",
       "ends_at": "2026-11-22T20:00:00Z",
       "epoch": 1,
+      "erased_at": null,
       "extension": null,
       "fee": {"amount":"0.30","asset":"USD"},
+      "key_half": {"commitment":"<commitment>","destroyed_at":null,"state":"held","why":null},
       "moderation": {"amount":"0.00","asset":"USD"},
       "offer": {
         "max_term_s": 31536000,
@@ -127,6 +132,7 @@ async fn a_rental_is_extended_ended_early_and_paid_out() {
         "rates": [{"per":"hour","price":{"amount":"0.60","asset":"USD"}}],
         "title": "A small computer"
       },
+      "offline_resume": false,
       "owner": "<owner>",
       "paid": {"amount":"6.60","asset":"USD"},
       "payout": {"amount":"2.70","asset":"USD"},

@@ -5,7 +5,10 @@ use domain::{
     key::{Digest, Nonce, PublicKey},
     offer::Hardware,
     time::Seconds,
-    wire::{self, EraseStep, Receipt, Registration, Signed, StepResult},
+    wire::{
+        self, CheckIn, EraseStep, PollRequest, Receipt, Registration, Reported, ReportedState, Signed,
+        StepResult,
+    },
 };
 use ed25519_dalek::SigningKey;
 use serde_json::{Value, json};
@@ -79,12 +82,22 @@ impl TestApp {
 
     /// The device gives a sign of life.
     pub async fn check_in(&self, device: &Device) -> Reply {
-        self.post("/v1/device/check-ins", &device.key, &json!({"device_key": device.public()})).await
+        self.post("/v1/device/check-ins", &device.key, &device.check_in(self.fresh() + 1)).await
     }
 
     /// The device asks what to do; answers with what was signed.
     pub async fn poll(&self, device: &Device) -> Value {
-        let answer = self.post("/v1/device/poll", &device.key, &device.question(0)).await.ok();
+        self.ask(device, &device.poll()).await
+    }
+
+    /// The device asks in other words; answers with what was signed.
+    pub async fn ask(&self, device: &Device, poll: &PollRequest) -> Value {
+        self.answer(&device.key, &device.sign(poll)).await
+    }
+
+    /// Somebody asks what to do; answers with what was signed.
+    pub async fn answer(&self, key: &str, body: &Value) -> Value {
+        let answer = self.post("/v1/device/poll", key, body).await.ok();
         serde_json::from_str(answer["message"]["payload"].as_str().unwrap()).unwrap()
     }
 
@@ -136,12 +149,35 @@ impl Device {
         serde_json::to_value(wire::sign(&registration, &self.signing)).unwrap()
     }
 
+    /// What the device asks: a boot that never ends, nothing to report.
+    pub fn poll(&self) -> PollRequest {
+        PollRequest {
+            v: 1,
+            nonce: Nonce([7; 32]),
+            device_key: self.public(),
+            boot_id: uuid::Uuid::nil(),
+            saves: 0,
+            reported: Reported { state: ReportedState::Idle, epoch: 0, running: false, conflict: None },
+            seen_seq: 0,
+            wait_s: 0,
+            floor: crate::app::START.parse().unwrap(),
+        }
+    }
+
+    /// A message as the device sends it.
+    pub fn sign(&self, message: &impl wire::Message) -> Value {
+        serde_json::to_value(wire::sign(message, &self.signing)).unwrap()
+    }
+
+    /// A signed question; with `seen_seq`, what is older than that is known.
     pub fn question(&self, seen_seq: u64) -> Value {
-        let reported = json!({"state": "idle", "epoch": 0, "running": false});
-        json!({
-            "v": 1, "nonce": Nonce([7; 32]), "device_key": self.public(), "boot_id": uuid::Uuid::nil(),
-            "reported": reported, "seen_seq": seen_seq, "floor": crate::app::START,
-        })
+        self.sign(&PollRequest { seen_seq, ..self.poll() })
+    }
+
+    /// A signed sign of life.
+    pub fn check_in(&self, count: u64) -> Value {
+        let (device_key, boot_id) = (self.public(), uuid::Uuid::nil());
+        self.sign(&CheckIn { v: 1, device_key, boot_id, count })
     }
 
     pub fn receipt(&self, tombstone: &str) -> Signed {

@@ -100,6 +100,10 @@ impl Audit {
 
     fn contract(&mut self, happened: &Happened<'_>, event: &ContractEvent, faults: &mut Vec<String>) {
         let Some(id) = happened.id else { return faults.push("its stream is named by no id".into()) };
+        // What has nothing to do with money may come after the contract was closed.
+        if matches!(event, ContractEvent::OfflineResumeChosen(_) | ContractEvent::ErasureAsked(_)) {
+            return;
+        }
         let contract = ContractId(id);
         self.taken(contract, event, faults);
         let audit = self.contracts.entry(id).or_default();

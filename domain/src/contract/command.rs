@@ -101,6 +101,13 @@ pub enum ContractCommand {
         /// Whether the segment's refund, if one was issued, is held: else it has left, or may have.
         refund_held: bool,
     },
+    /// Let the device keep the server's half of the volume key, or not.
+    ChooseOfflineResume {
+        /// Whether it may.
+        allowed: bool,
+    },
+    /// Give up any appeal: the data is to be gone at once.
+    AskErasure,
     /// Pay the owner.
     IssuePayout,
 }

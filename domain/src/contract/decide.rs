@@ -1,8 +1,9 @@
 //! The rules: what each command leads to.
 
 use super::{
-    Contract, ContractCommand, ContractEvent, ContractRefusal, ExtensionLapsed, ExtensionRequested,
-    MAX_SEGMENTS, OfferClosed, Rental, RentalExpired, RentalExtended, RentalStarted, RentalTerminated,
+    Contract, ContractCommand, ContractEvent, ContractRefusal, ErasureAsked, ExtensionLapsed,
+    ExtensionRequested, MAX_SEGMENTS, OfferClosed, OfflineResumeChosen, Rental, RentalExpired,
+    RentalExtended, RentalStarted, RentalTerminated,
 };
 use crate::{
     aggregate::Decision,
@@ -41,6 +42,8 @@ impl Contract {
             ContractCommand::DecideDispute { segment, weights, moderator, refund_held } => {
                 self.decide_dispute(segment, weights, moderator, refund_held)
             }
+            ContractCommand::ChooseOfflineResume { allowed } => self.choose_offline_resume(allowed, now),
+            ContractCommand::AskErasure => self.ask_erasure(),
             ContractCommand::IssuePayout => self.issue_payout(now),
         }
     }
@@ -185,6 +188,30 @@ impl Contract {
         }
         let contract = ContractId::of(device, epoch);
         Ok(Decision::event(OfferClosed { contract, device, epoch, why: LeaseEnd::Unrented }))
+    }
+
+    fn choose_offline_resume(&self, allowed: bool, now: Time) -> Decided {
+        let (rental, _) = self.started()?;
+        if rental.offline_resume == allowed {
+            return Ok(Decision::AlreadyDone);
+        }
+        if !rental.runs(now) {
+            return Err(ContractRefusal::Over);
+        }
+        let RentalStarted { device, epoch, .. } = rental.started;
+        Ok(Decision::event(OfflineResumeChosen { device, epoch, allowed }))
+    }
+
+    fn ask_erasure(&self) -> Decided {
+        let (rental, _) = self.started()?;
+        if rental.erasure_asked {
+            return Ok(Decision::AlreadyDone);
+        }
+        if rental.ended.is_none() {
+            return Err(ContractRefusal::StillRunning { until: rental.until() });
+        }
+        let RentalStarted { device, epoch, .. } = rental.started;
+        Ok(Decision::event(ErasureAsked { device, epoch }))
     }
 
     fn issue_payout(&self, now: Time) -> Decided {

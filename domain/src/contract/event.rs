@@ -190,6 +190,22 @@ events! {
             /// How much.
             amount: Money,
         }
+        /// The renter chose whether the device may keep the server's half of the volume key, to resume without the server.
+        OfflineResumeChosen = 1 {
+            /// The device.
+            device: DeviceId,
+            /// Its lease.
+            epoch: Epoch,
+            /// Whether it may.
+            allowed: bool,
+        }
+        /// The renter wants the data gone at once and will not appeal against the rental's end.
+        ErasureAsked = 1 {
+            /// The device.
+            device: DeviceId,
+            /// Its lease.
+            epoch: Epoch,
+        }
         /// What the owner earned is to be paid; the contract is closed.
         PayoutIssued = 1 {
             /// The settlement that moves it.

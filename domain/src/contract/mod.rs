@@ -23,9 +23,9 @@ mod verdict;
 
 pub use command::ContractCommand;
 pub use event::{
-    ContractEvent, DisputeDecided, DisputeOpened, ExtensionLapsed, ExtensionRequested, ModerationIssued,
-    OfferClosed, PayoutIssued, RefundIssued, RentalExpired, RentalExtended, RentalStarted, RentalTerminated,
-    SegmentClosed, SegmentPayoutIssued, Weights,
+    ContractEvent, DisputeDecided, DisputeOpened, ErasureAsked, ExtensionLapsed, ExtensionRequested,
+    ModerationIssued, OfferClosed, OfflineResumeChosen, PayoutIssued, RefundIssued, RentalExpired,
+    RentalExtended, RentalStarted, RentalTerminated, SegmentClosed, SegmentPayoutIssued, Weights,
 };
 pub use refusal::ContractRefusal;
 pub use rental::{Division, Ended, Rental, Segment, Verdict};
@@ -122,6 +122,8 @@ impl Aggregate for Contract {
             ContractEvent::RentalExpired(e) => {
                 rental.ended = Some(Ended { by: EndedBy::Term, at: e.ended_at, offline: e.offline.clone() });
             }
+            ContractEvent::OfflineResumeChosen(e) => rental.offline_resume = e.allowed,
+            ContractEvent::ErasureAsked(_) => rental.erasure_asked = true,
             ContractEvent::PayoutIssued(_) => rental.paid_out = true,
         }
     }

@@ -106,6 +106,10 @@ pub struct Rental {
     pub ended: Option<Ended>,
     /// Whether the owner's payout was issued.
     pub paid_out: bool,
+    /// Whether the renter lets the device keep the server's half of the volume key.
+    pub offline_resume: bool,
+    /// Whether the renter asked for the data to be gone at once.
+    pub erasure_asked: bool,
 }
 
 impl Rental {
@@ -118,6 +122,8 @@ impl Rental {
             lapsed: BTreeSet::new(),
             ended: None,
             paid_out: false,
+            offline_resume: false,
+            erasure_asked: false,
         }
     }
 

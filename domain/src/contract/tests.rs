@@ -4,6 +4,7 @@ mod closing;
 mod disputing;
 mod ending;
 mod extending;
+mod keeping;
 mod money;
 mod starting;
 

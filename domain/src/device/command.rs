@@ -1,6 +1,6 @@
 //! What can be asked of a device.
 
-use super::{LeaseEnd, LeaseGranted};
+use super::{KeyEnd, LeaseEnd, LeaseGranted};
 use crate::{
     id::{AccountId, ContractId, DeviceId, Epoch},
     key::Digest,
@@ -62,6 +62,15 @@ pub enum DeviceCommand {
         device: DeviceId,
         /// The receipt.
         receipt: SignedReceipt,
+    },
+    /// The server's half of a lease's volume key is destroyed already.
+    RecordKeyDestroyed {
+        /// The lease.
+        epoch: Epoch,
+        /// What the half was.
+        commitment: Digest,
+        /// Why.
+        why: KeyEnd,
     },
     /// Take it out of service for good.
     Retire {

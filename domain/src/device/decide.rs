@@ -3,7 +3,7 @@
 use super::{
     Device, DeviceCommand, DeviceEnrolled, DeviceEvent, DeviceLost, DeviceRecovered, DeviceRefusal,
     DeviceRetired, DeviceTransferred, EnrolmentKeyReplaced, EpochErased, LeaseEnd, LeaseEnded, LeaseGranted,
-    OfferPublished, OfferWithdrawn,
+    LeaseKeyDestroyed, OfferPublished, OfferWithdrawn,
 };
 use crate::{
     aggregate::Decision,
@@ -30,6 +30,9 @@ impl Device {
             DeviceCommand::ReportSeen { seen_at } => self.report_seen(seen_at),
             DeviceCommand::EndLease { epoch, contract, why } => self.end_lease(epoch, contract, why),
             DeviceCommand::RecordErasure { device, receipt } => self.record_erasure(device, receipt),
+            DeviceCommand::RecordKeyDestroyed { epoch, commitment, why } => {
+                self.record_key_destroyed(LeaseKeyDestroyed { epoch, commitment, why })
+            }
             DeviceCommand::Retire { is_let } => self.retire(is_let),
             DeviceCommand::Transfer { to } => self.transfer(to),
         }
@@ -148,5 +151,19 @@ impl Device {
             Some(_) if lease.erased => Ok(Decision::AlreadyDone),
             Some(_) => Ok(Decision::event(EpochErased { epoch, receipt })),
         }
+    }
+
+    fn record_key_destroyed(&self, destroyed: LeaseKeyDestroyed) -> Decided {
+        if self.keys_destroyed.contains(&destroyed.epoch) {
+            return Ok(Decision::AlreadyDone);
+        }
+        if self.is_over(destroyed.epoch) {
+            return Ok(Decision::event(destroyed));
+        }
+        let lease = self.lease.as_ref().ok_or(DeviceRefusal::NotLeased)?;
+        if lease.granted.epoch == destroyed.epoch {
+            return Err(DeviceRefusal::LeaseRunning);
+        }
+        Err(DeviceRefusal::WrongEpoch { expected: lease.granted.epoch })
     }
 }

@@ -23,6 +23,18 @@ pub enum LeaseEnd {
     Unrented,
 }
 
+/// Why the server destroyed its half of a lease's volume key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyEnd {
+    /// The device's erasure receipt arrived.
+    Erased,
+    /// The time in which the lease's end could be appealed is over.
+    AppealOver,
+    /// The renter asked for it.
+    Asked,
+}
+
 events! {
     /// The events of a device.
     DeviceEvent {
@@ -101,6 +113,15 @@ events! {
             epoch: Epoch,
             /// The device's signed statement.
             receipt: SignedReceipt,
+        }
+        /// The server destroyed its half of the lease's volume key: what is left of the data is noise.
+        LeaseKeyDestroyed = 1 {
+            /// The lease.
+            epoch: Epoch,
+            /// What the half was, as [`crate::wire::KeyHalf::commitment`] has it.
+            commitment: Digest,
+            /// Why.
+            why: KeyEnd,
         }
         /// The owner took the device out of service for good.
         DeviceRetired = 1 {}

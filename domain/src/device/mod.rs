@@ -7,7 +7,8 @@
 //! # Correctness
 //! A lease is granted only after the epoch before it was erased with a receipt signed by the key that held it, so one
 //! renter's data never meets the next. A lease ends only by a command that names its epoch: a late command of an older
-//! epoch ends nothing. The caller puts the contract's end into that command.
+//! epoch ends nothing. The caller puts the contract's end into that command. That a lease's key was destroyed is recorded
+//! once, and only of a lease that has ended.
 
 mod command;
 mod decide;
@@ -17,9 +18,12 @@ mod refusal;
 pub use command::DeviceCommand;
 pub use event::{
     DeviceEnrolled, DeviceEvent, DeviceLost, DeviceRecovered, DeviceRetired, DeviceTransferred,
-    EnrolmentKeyReplaced, EpochErased, LeaseEnd, LeaseEnded, LeaseGranted, OfferPublished, OfferWithdrawn,
+    EnrolmentKeyReplaced, EpochErased, KeyEnd, LeaseEnd, LeaseEnded, LeaseGranted, LeaseKeyDestroyed,
+    OfferPublished, OfferWithdrawn,
 };
 pub use refusal::DeviceRefusal;
+
+use std::collections::BTreeSet;
 
 use crate::{
     aggregate::{Aggregate, Decision},
@@ -43,6 +47,8 @@ pub struct Lease {
     pub ended: Option<LeaseEnded>,
     /// Whether its data is erased.
     pub erased: bool,
+    /// Under which owner it was granted, as [`Device::owner_gen`] counts them.
+    pub owner_gen: u32,
 }
 
 /// A device's state.
@@ -55,6 +61,7 @@ pub struct Device {
     lease: Option<Lease>,
     lost: Option<DeviceLost>,
     outages: Vec<Interval>,
+    keys_destroyed: BTreeSet<Epoch>,
     retired: bool,
 }
 
@@ -104,6 +111,22 @@ impl Device {
     #[must_use]
     pub fn live_lease(&self) -> Option<&LeaseGranted> {
         self.lease.as_ref().filter(|lease| lease.ended.is_none()).map(|lease| &lease.granted)
+    }
+
+    /// Whether the lease `epoch` was granted and has ended.
+    #[must_use]
+    pub fn is_over(&self, epoch: Epoch) -> bool {
+        let latest = self.lease.as_ref();
+        latest.is_some_and(|l| {
+            (1..l.granted.epoch).contains(&epoch) || (epoch == l.granted.epoch && l.ended.is_some())
+        })
+    }
+
+    /// The owner that the device has not registered under yet, if it was leased under another before.
+    #[must_use]
+    pub fn moved(&self) -> Option<u32> {
+        let lease = self.lease.as_ref()?;
+        (lease.erased && lease.owner_gen != self.owner_gen).then_some(self.owner_gen)
     }
 
     /// The loss that goes on.
@@ -197,7 +220,8 @@ impl Aggregate for Device {
             DeviceEvent::OfferPublished(e) => self.offer = Some(e.offer.clone()),
             DeviceEvent::OfferWithdrawn(_) => self.offer = None,
             DeviceEvent::LeaseGranted(e) => {
-                self.lease = Some(Lease { granted: e.clone(), ended: None, erased: false });
+                let owner_gen = self.owner_gen;
+                self.lease = Some(Lease { granted: e.clone(), ended: None, erased: false, owner_gen });
                 self.lost = None;
                 self.outages.clear();
             }
@@ -216,6 +240,9 @@ impl Aggregate for Device {
                 if let Some(lease) = &mut self.lease {
                     lease.erased = true;
                 }
+            }
+            DeviceEvent::LeaseKeyDestroyed(e) => {
+                self.keys_destroyed.insert(e.epoch);
             }
             DeviceEvent::DeviceRetired(_) => {
                 self.retired = true;

@@ -391,3 +391,51 @@ mod leaving {
         assert_eq!((moved.offer(), moved.enrolment_key()), (None, None));
     }
 }
+
+mod keys {
+    use super::*;
+
+    fn destroyed(epoch: Epoch, why: KeyEnd) -> LeaseKeyDestroyed {
+        LeaseKeyDestroyed { epoch, commitment: Digest::of(b"half"), why }
+    }
+
+    fn record(epoch: Epoch, why: KeyEnd) -> DeviceCommand {
+        DeviceCommand::RecordKeyDestroyed { epoch, commitment: Digest::of(b"half"), why }
+    }
+
+    #[test]
+    fn the_key_of_a_running_lease_is_never_destroyed() {
+        let refused = leased().when(record(1, KeyEnd::Asked), NOW);
+        refused.then_refused(DeviceRefusal::LeaseRunning);
+        leased().when(record(2, KeyEnd::Asked), NOW).then_refused(DeviceRefusal::WrongEpoch { expected: 1 });
+        given::<Device>([enrolled()])
+            .when(record(1, KeyEnd::Asked), NOW)
+            .then_refused(DeviceRefusal::NotLeased);
+    }
+
+    #[test]
+    fn the_key_of_an_ended_lease_is_destroyed_once_whatever_the_reason() {
+        let over = given::<Device>([enrolled(), lease(1, 1).into(), ended(1)]);
+        let gone =
+            over.when(record(1, KeyEnd::AppealOver), NOW).then([destroyed(1, KeyEnd::AppealOver).into()]);
+        gone.when(record(1, KeyEnd::Erased), NOW).then_already_done();
+    }
+
+    #[test]
+    fn an_earlier_leases_key_may_be_destroyed_while_the_next_lease_runs() {
+        let next = given::<Device>([enrolled(), lease(1, 1).into(), ended(1), erased(1), lease(2, 1).into()]);
+        let gone = next.when(record(1, KeyEnd::Erased), NOW).then([destroyed(1, KeyEnd::Erased).into()]);
+        gone.when(record(2, KeyEnd::Erased), NOW).then_refused(DeviceRefusal::LeaseRunning);
+    }
+
+    #[test]
+    fn a_device_has_moved_until_it_registers_under_its_new_owner() {
+        let moved = DeviceTransferred { to: owner(2), owner_gen: 1 };
+        let history = [enrolled(), lease(1, 1).into(), ended(1), erased(1)];
+        assert_eq!(after(history.clone()).moved(), None);
+        let history = history.into_iter().chain([moved.clone().into()]);
+        assert_eq!(after(history.clone()).moved(), Some(1));
+        assert_eq!(after(history.chain([lease(2, 1).into()])).moved(), None);
+        assert_eq!(after([enrolled(), moved.into()]).moved(), None, "it never registered");
+    }
+}

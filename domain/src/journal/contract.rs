@@ -155,6 +155,8 @@ impl OpenContract {
             ContractEvent::RentalStarted(_)
             | ContractEvent::ExtensionRequested(_)
             | ContractEvent::ExtensionLapsed(_)
+            | ContractEvent::OfflineResumeChosen(_)
+            | ContractEvent::ErasureAsked(_)
             | ContractEvent::OfferClosed(_) => {}
         }
         false

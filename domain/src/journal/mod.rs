@@ -98,6 +98,7 @@ pub fn subject(happened: &Happened<'_>) -> Option<Uuid> {
     match happened.event {
         AnyEvent::Contract(ContractEvent::OfferClosed(_)) => None,
         AnyEvent::Contract(ContractEvent::ExtensionRequested(_) | ContractEvent::ExtensionLapsed(_)) => None,
+        AnyEvent::Contract(ContractEvent::OfflineResumeChosen(_) | ContractEvent::ErasureAsked(_)) => None,
         AnyEvent::Contract(_) | AnyEvent::Settlement(_) => happened.id,
         AnyEvent::Device(DeviceEvent::DeviceLost(e)) => {
             Some(ContractId::of(DeviceId(happened.id?), e.epoch).0)

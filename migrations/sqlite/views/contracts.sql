@@ -32,7 +32,14 @@ create table contracts (
     extension text,
     started_by text not null,
     offer text not null,
-    policy text not null
+    policy text not null,
+    -- 0 or 1.
+    offline_resume integer not null,
+    erased_at integer,
+    key_destroyed_at integer,
+    -- erased, appeal_over or asked.
+    key_end text,
+    key_commitment blob
 ) strict;
 
 create index contracts_by_renter on contracts (renter);

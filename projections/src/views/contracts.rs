@@ -3,8 +3,10 @@
 use domain::{
     any::AnyEvent,
     contract::{ContractEvent, RentalStarted},
+    device::{DeviceEvent, KeyEnd},
     event::{Position, Revision},
     id::{AccountId, ContractId, DeviceId, Epoch, ExtensionId, OrderKey},
+    key::Digest,
     money::Money,
     offer::Offer,
     policy::{EndedBy, Policy},
@@ -34,6 +36,7 @@ pub enum ContractStatus {
     Terminated,
 }
 word!(ContractStatus);
+word!(KeyEnd);
 
 /// Time that one order paid for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,6 +156,16 @@ row! {
         offer: Offer,
         /// The rules in force.
         policy: Policy,
+        /// Whether the device may keep the server's half of the volume key.
+        offline_resume: bool,
+        /// When the device's erasure receipt arrived.
+        erased_at: Option<Time>,
+        /// When the server's half of the volume key was destroyed.
+        key_destroyed_at: Option<Time>,
+        /// Why it was.
+        key_end: Option<KeyEnd>,
+        /// What it was.
+        key_commitment: Option<Digest>,
     }
 }
 
@@ -195,12 +208,20 @@ impl ContractRow {
             started_by: e.order.clone(),
             offer: e.offer.clone(),
             policy: e.policy.clone(),
+            offline_resume: false,
+            erased_at: None,
+            key_destroyed_at: None,
+            key_end: None,
+            key_commitment: None,
         }
     }
 
     fn apply(&mut self, event: &ContractEvent) {
         match event {
-            ContractEvent::RentalStarted(_) | ContractEvent::OfferClosed(_) => {}
+            ContractEvent::RentalStarted(_)
+            | ContractEvent::OfferClosed(_)
+            | ContractEvent::ErasureAsked(_) => {}
+            ContractEvent::OfflineResumeChosen(e) => self.offline_resume = e.allowed,
             ContractEvent::ExtensionRequested(e) => {
                 self.extension = Some(PendingExtension {
                     extension: e.extension,
@@ -291,7 +312,7 @@ impl ContractRow {
 pub struct Contracts;
 
 impl View for Contracts {
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const DDL: &'static str = include_str!("../../../migrations/sqlite/views/contracts.sql");
     const WEIGHT: u32 = 30;
     const IN_ORDER: bool = true;
@@ -309,9 +330,30 @@ impl View for Contracts {
                 row.revision = event.recorded.revision;
                 row.updated = event.recorded.position;
             }),
+            AnyEvent::Device(DeviceEvent::EpochErased(e)) => of_lease(rows, event, e.epoch, |row| {
+                row.erased_at = Some(event.recorded_at());
+            }),
+            AnyEvent::Device(DeviceEvent::LeaseKeyDestroyed(e)) => of_lease(rows, event, e.epoch, |row| {
+                row.key_destroyed_at = Some(event.recorded_at());
+                (row.key_end, row.key_commitment) = (Some(e.why), Some(e.commitment));
+            }),
             _ => Ok(()),
         }
     }
+}
+
+/// Changes the rental of a device's lease, if there was one.
+fn of_lease(
+    rows: &mut Rows<'_, ContractRow>,
+    event: &Envelope<'_>,
+    epoch: Epoch,
+    change: impl FnOnce(&mut ContractRow),
+) -> Result<(), ViewError> {
+    let contract = ContractId::of(event.id()?, epoch);
+    rows.edit(&(contract,), |row| {
+        change(row);
+        row.updated = event.recorded.position;
+    })
 }
 
 /// Whose contracts are asked for.

@@ -82,6 +82,7 @@ const fn public(event: &DeviceEvent) -> Option<Option<Epoch>> {
         DeviceEvent::DeviceRecovered(e) => Some(Some(e.epoch)),
         DeviceEvent::LeaseEnded(e) => Some(Some(e.epoch)),
         DeviceEvent::EpochErased(e) => Some(Some(e.epoch)),
+        DeviceEvent::LeaseKeyDestroyed(e) => Some(Some(e.epoch)),
     }
 }
 
@@ -93,6 +94,8 @@ const fn rental(event: &ContractEvent) -> Option<(DeviceId, Epoch)> {
         ContractEvent::RentalTerminated(e) => Some((e.device, e.epoch)),
         ContractEvent::RentalExpired(e) => Some((e.device, e.epoch)),
         ContractEvent::OfferClosed(e) => Some((e.device, e.epoch)),
+        ContractEvent::OfflineResumeChosen(e) => Some((e.device, e.epoch)),
+        ContractEvent::ErasureAsked(e) => Some((e.device, e.epoch)),
         ContractEvent::ExtensionRequested(_)
         | ContractEvent::ExtensionLapsed(_)
         | ContractEvent::SegmentClosed(_)

@@ -162,6 +162,7 @@ impl DeviceRow {
                 self.lease_end = Some(e.why);
             }
             DeviceEvent::EpochErased(_) => self.erased_at = Some(at),
+            DeviceEvent::LeaseKeyDestroyed(_) => {}
             DeviceEvent::DeviceRetired(_) => {
                 self.retired_at = Some(at);
                 self.offer = None;

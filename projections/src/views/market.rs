@@ -197,7 +197,11 @@ impl View for Market {
                 rows.remove(&(event.id()?,));
                 Ok(())
             }
-            AnyEvent::Device(DeviceEvent::EnrolmentKeyReplaced(_) | DeviceEvent::EpochErased(_)) => Ok(()),
+            AnyEvent::Device(
+                DeviceEvent::EnrolmentKeyReplaced(_)
+                | DeviceEvent::EpochErased(_)
+                | DeviceEvent::LeaseKeyDestroyed(_),
+            ) => Ok(()),
             AnyEvent::Device(e) => rows.edit(&(event.id()?,), |row| {
                 row.device_event(e, at);
                 row.settle(position, at);

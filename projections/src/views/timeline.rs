@@ -220,6 +220,8 @@ impl About {
             ContractEvent::RentalTerminated(e) => self.add(e.device),
             ContractEvent::RentalExpired(e) => self.add(e.device),
             ContractEvent::OfferClosed(e) => self.add(e.device),
+            ContractEvent::OfflineResumeChosen(e) => self.add(e.device),
+            ContractEvent::ErasureAsked(e) => self.add(e.device),
             ContractEvent::RefundIssued(e) => {
                 self.add(e.settlement);
                 self.add(&e.order);
@@ -256,6 +258,7 @@ impl About {
             DeviceEvent::DeviceRecovered(e) => self.lease(device, e.epoch),
             DeviceEvent::LeaseEnded(e) => self.add(e.contract),
             DeviceEvent::EpochErased(e) => self.lease(device, e.epoch),
+            DeviceEvent::LeaseKeyDestroyed(e) => self.lease(device, e.epoch),
             DeviceEvent::EnrolmentKeyReplaced(_)
             | DeviceEvent::OfferPublished(_)
             | DeviceEvent::OfferWithdrawn(_)

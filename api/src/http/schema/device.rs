@@ -75,6 +75,18 @@ pub enum LeaseEnd {
     Unrented,
 }
 
+/// Why the server destroyed its half of a volume key.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum KeyEnd {
+    /// The device's erasure receipt arrived.
+    Erased,
+    /// The time in which the lease's end could be appealed is over.
+    AppealOver,
+    /// The renter asked for it.
+    Asked,
+}
+
 /// A message as it was signed with Ed25519.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -129,6 +141,16 @@ pub struct Reported {
     pub conflict: Option<String>,
 }
 
+/// A device asks what to do: signed, or bare.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub enum AnyPoll {
+    /// Signed by the device's key; the payload is a poll.
+    Signed(Signed),
+    /// Not signed.
+    Bare(PollRequest),
+}
+
 /// A device asks what to do.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -139,8 +161,11 @@ pub struct PollRequest {
     pub nonce: String,
     /// The device's own Ed25519 key in base64url.
     pub device_key: String,
-    /// Different after every boot.
+    /// Different after every start of the agent.
     pub boot_id: Uuid,
+    /// How often the device wrote its record; a copy of a card falls behind. 0 when not told.
+    #[schema(required = false)]
+    pub saves: u64,
     /// Where it stands.
     pub reported: Reported,
     /// The sequence number of the last answer; with `wait_s`, the server waits for a later one.

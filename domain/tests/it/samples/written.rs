@@ -4,14 +4,14 @@ use domain::{
     account::{AccountErased, AccountEvent, AccountOpened, Role, RoleGranted, RoleRevoked},
     any::AnyEvent,
     contract::{
-        ContractEvent, DisputeDecided, DisputeOpened, ExtensionLapsed, ExtensionRequested, ModerationIssued,
-        OfferClosed, PayoutIssued, RefundIssued, RentalExpired, RentalExtended, RentalStarted,
-        RentalTerminated, SegmentClosed, SegmentPayoutIssued, Weights,
+        ContractEvent, DisputeDecided, DisputeOpened, ErasureAsked, ExtensionLapsed, ExtensionRequested,
+        ModerationIssued, OfferClosed, OfflineResumeChosen, PayoutIssued, RefundIssued, RentalExpired,
+        RentalExtended, RentalStarted, RentalTerminated, SegmentClosed, SegmentPayoutIssued, Weights,
     },
     device::{
         DeviceEnrolled, DeviceEvent, DeviceLost, DeviceRecovered, DeviceRetired, DeviceTransferred,
-        EnrolmentKeyReplaced, EpochErased, LeaseEnd, LeaseEnded, LeaseGranted, OfferPublished,
-        OfferWithdrawn,
+        EnrolmentKeyReplaced, EpochErased, KeyEnd, LeaseEnd, LeaseEnded, LeaseGranted, LeaseKeyDestroyed,
+        OfferPublished, OfferWithdrawn,
     },
     event::Events,
     gateway::{GatewayEvent, PortLeased, PortReleased},
@@ -31,7 +31,7 @@ use domain::{
     },
     time::{Interval, Time},
     treasury::{FeesSwept, TreasuryEvent},
-    wire::{EraseStep, Receipt, SignedReceipt, StepResult, Tombstone, VERSION, sign},
+    wire::{EraseStep, KeyHalf, Receipt, SignedReceipt, StepResult, Tombstone, VERSION, sign},
 };
 use ed25519_dalek::SigningKey;
 
@@ -187,6 +187,11 @@ fn device() -> Vec<Written> {
         of::<DeviceEvent>(DeviceRecovered { epoch: 1, last_seen, seen_at }),
         of::<DeviceEvent>(LeaseEnded { epoch: 1, contract, why, gateway, port, subdomain }),
         of::<DeviceEvent>(EpochErased { epoch: 1, receipt }),
+        of::<DeviceEvent>(LeaseKeyDestroyed {
+            epoch: 1,
+            commitment: KeyHalf::new([9; 32]).commitment(),
+            why: KeyEnd::AppealOver,
+        }),
         of::<DeviceEvent>(DeviceRetired {}),
         of::<DeviceEvent>(DeviceTransferred { to: renter(), owner_gen: 1 }),
     ]
@@ -231,6 +236,8 @@ fn contract() -> Vec<Written> {
         of::<ContractEvent>(extended),
         of::<ContractEvent>(terminated),
         of::<ContractEvent>(RentalExpired { device, epoch, ended_at: more.end, offline }),
+        of::<ContractEvent>(OfflineResumeChosen { device, epoch, allowed: true }),
+        of::<ContractEvent>(ErasureAsked { device, epoch }),
         of::<ContractEvent>(OfferClosed { contract, device, epoch, why: LeaseEnd::Unrented }),
         of::<ContractEvent>(RefundIssued {
             settlement: SettlementId::refund(contract, 0),

@@ -6,7 +6,7 @@ use domain::{
     aggregate::Aggregate,
     any::AnyEvent,
     contract::{Contract, ContractEvent},
-    device::Device,
+    device::{Device, DeviceEvent},
     event::Recorded,
     id::{ContractId, DeviceId, GatewayName, SettlementId},
     money::Asset,
@@ -94,7 +94,21 @@ async fn contracts_are_what_the_domain_says() {
             );
         }
         let last = world.of("contract").filter(|(e, _)| e.stream == Contract::stream(id)).last().unwrap();
-        assert_eq!((row.revision, row.updated), (last.0.revision, last.0.position));
+        let of_lease = world.of("device").filter(|(e, _)| e.stream == Device::stream(&row.device));
+        let (mut erased, mut destroyed, mut updated) = (false, None, last.0.position);
+        for (recorded, event) in of_lease {
+            match event {
+                AnyEvent::Device(DeviceEvent::EpochErased(e)) if e.epoch == row.epoch => erased = true,
+                AnyEvent::Device(DeviceEvent::LeaseKeyDestroyed(e)) if e.epoch == row.epoch => {
+                    destroyed = Some(e.commitment);
+                }
+                _ => continue,
+            }
+            updated = updated.max(recorded.position);
+        }
+        assert_eq!((row.revision, row.updated), (last.0.revision, updated));
+        assert_eq!((row.erased_at.is_some(), row.key_commitment), (erased, destroyed));
+        assert_eq!(row.offline_resume, rental.offline_resume);
         seen.insert(format!("{:?}", row.status));
     }
     assert_eq!(seen.len(), 3, "{seen:?}");
@@ -102,7 +116,7 @@ async fn contracts_are_what_the_domain_says() {
 
 #[tokio::test]
 async fn devices_and_the_market_are_what_the_domain_says() {
-    let world = World::new(104, 3_000).await;
+    let world = World::new(104, 3_400).await;
     let open = world.views.market(MarketFilter::default(), MarketSort::Newest, None, 500).await.unwrap();
     let open: BTreeMap<_, _> = open.into_iter().map(|row| (row.device, row)).collect();
     for (id, device) in &world.devices {
@@ -202,7 +216,7 @@ async fn what_is_due_is_what_the_domain_waits_for() {
 
 #[tokio::test]
 async fn orders_and_settlements_end_where_their_events_say() {
-    let world = World::new(103, 2_500).await;
+    let world = World::new(103, 2_850).await;
     let mut last = HashMap::new();
     for (recorded, _) in world.of("order").chain(world.of("settlement")) {
         last.insert(recorded.stream.clone(), (recorded.event.kind.clone(), recorded.revision));

@@ -1,0 +1,233 @@
+//! Cloned cards: two machines that answer to one device key.
+//!
+//! # Shape
+//! Every start of an agent has a boot id of its own, and the agent counts how often it wrote its record. Of each key that
+//! holds a lease the last boot ids are remembered in the order in which they came.
+//!
+//! # Correctness
+//! A machine has one boot id at a time and never takes up an old one, so a boot id that comes back after another did is a
+//! second machine. Polls are noted when they arrive, once each, so a restart while an old poll still waits for its answer
+//! is none. A record never loses count but for the one write that a torn sector may take with it; two machines that never
+//! stay up long enough to be seen twice are told apart by a count that falls again and again. After a restart of the
+//! server nothing is remembered but what stands on the operators' list: that can only delay an alarm. Memory is bounded:
+//! a full one forgets everything but the alarms.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use domain::{
+    id::DeviceId,
+    key::{Nonce, PublicKey},
+    wire::PollRequest,
+};
+use projections::private::{Private, PrivateError};
+use uuid::Uuid;
+
+/// What a human is called for.
+pub const CLONED: &str = "two machines answer to one device key";
+/// What that human can do.
+pub const ADVICE: &str = "the card or the data folder of the device was copied: both machines keep their data and wait; \
+                          stop one of them for good, then take this off the list, and the other goes on";
+
+/// Devices remembered.
+const MAX_DEVICES: usize = 50_000;
+/// Superseded boot ids remembered of each.
+const MAX_BOOTS: usize = 8;
+/// How far a record's count may fall at a restart: one write that was torn.
+const TORN: u64 = 1;
+/// How often it may fall further before that is no accident.
+const MAX_FALLS: u8 = 1;
+
+/// What is remembered of a key.
+#[derive(Debug)]
+struct Seen {
+    key: PublicKey,
+    boot: Uuid,
+    saves: u64,
+    falls: u8,
+    nonce: Nonce,
+    before: VecDeque<Uuid>,
+}
+
+impl Seen {
+    const fn new(poll: &PollRequest) -> Self {
+        let PollRequest { device_key: key, boot_id: boot, saves, nonce, .. } = *poll;
+        Self { key, boot, saves, falls: 0, nonce, before: VecDeque::new() }
+    }
+
+    /// Notes a poll; true when another machine must have sent it.
+    fn note(&mut self, poll: &PollRequest) -> bool {
+        if poll.nonce == self.nonce {
+            return false;
+        }
+        self.nonce = poll.nonce;
+        if poll.boot_id == self.boot {
+            self.saves = self.saves.max(poll.saves);
+            return false;
+        }
+        if self.before.contains(&poll.boot_id) {
+            return true;
+        }
+        let fell = poll.saves > 0 && poll.saves + TORN < self.saves;
+        self.falls = self.falls.saturating_add(u8::from(fell));
+        if self.before.len() == MAX_BOOTS {
+            self.before.pop_front();
+        }
+        self.before.push_back(std::mem::replace(&mut self.boot, poll.boot_id));
+        self.saves = poll.saves;
+        self.falls > MAX_FALLS
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    seen: HashMap<DeviceId, Seen>,
+    cloned: HashSet<DeviceId>,
+}
+
+/// Device keys and the machines that answer to them.
+#[derive(Debug, Default)]
+pub struct Clones(Mutex<State>);
+
+impl Clones {
+    /// With the alarms that nobody has seen to.
+    ///
+    /// # Errors
+    /// When the private store fails.
+    pub async fn load(private: &Private) -> Result<Self, PrivateError> {
+        let listed = private.attention_to(CLONED).await?;
+        let cloned = listed.iter().filter_map(|item| device_of(&item.subject)).collect();
+        Ok(Self(Mutex::new(State { seen: HashMap::new(), cloned })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a poll of the key that holds a device's lease; true when it is the one that gives two machines away.
+    pub fn note(&self, device: DeviceId, poll: &PollRequest) -> bool {
+        let mut state = self.lock();
+        if state.cloned.contains(&device) {
+            return false;
+        }
+        if state.seen.len() >= MAX_DEVICES && !state.seen.contains_key(&device) {
+            state.seen.clear();
+        }
+        let seen = state.seen.entry(device).or_insert_with(|| Seen::new(poll));
+        if seen.key != poll.device_key {
+            *seen = Seen::new(poll);
+        }
+        let another = seen.note(poll);
+        if another {
+            state.seen.remove(&device);
+            state.cloned.insert(device);
+        }
+        another
+    }
+
+    /// Whether two machines answer to the device's key, as far as is known.
+    #[must_use]
+    pub fn is_cloned(&self, device: DeviceId) -> bool {
+        self.lock().cloned.contains(&device)
+    }
+
+    /// A human saw to it: what was remembered of the device is forgotten.
+    pub fn forget(&self, device: DeviceId) {
+        let mut state = self.lock();
+        state.seen.remove(&device);
+        state.cloned.remove(&device);
+    }
+}
+
+/// The device that a subject on the operators' list names.
+#[must_use]
+pub fn device_of(subject: &str) -> Option<DeviceId> {
+    subject.strip_prefix("device-")?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{
+        time::Time,
+        wire::{Reported, ReportedState, VERSION},
+    };
+
+    use super::*;
+
+    const DEVICE: DeviceId = DeviceId(Uuid::from_u128(7));
+
+    /// Polls by (boot, saves), each with a nonce of its own; which of them raised the alarm.
+    fn alarm(polls: &[(u128, u64)]) -> Option<usize> {
+        let clones = Clones::default();
+        polls.iter().enumerate().position(|(n, poll)| clones.note(DEVICE, &request(n, *poll)))
+    }
+
+    fn request(n: usize, (boot, saves): (u128, u64)) -> PollRequest {
+        PollRequest {
+            v: VERSION,
+            nonce: Nonce([u8::try_from(n + 1).unwrap(); 32]),
+            device_key: PublicKey([1; 32]),
+            boot_id: Uuid::from_u128(boot),
+            saves,
+            reported: Reported { state: ReportedState::Leased, epoch: 1, running: true, conflict: None },
+            seen_seq: 0,
+            wait_s: 0,
+            floor: Time::MIN,
+        }
+    }
+
+    #[test]
+    fn a_boot_id_that_comes_back_is_a_second_machine() {
+        assert_eq!(alarm(&[(1, 5), (2, 5), (1, 5)]), Some(2));
+        assert_eq!(alarm(&[(1, 0), (1, 0), (2, 0), (3, 0), (2, 0)]), Some(4));
+    }
+
+    #[test]
+    fn ordinary_restarts_are_none() {
+        let restarts: Vec<_> = (1..100).flat_map(|n| [(n, n as u64), (n, n as u64)]).collect();
+        assert_eq!(alarm(&restarts), None);
+        assert_eq!(alarm(&[(1, 9), (2, 8), (3, 7), (4, 6)]), None, "one torn write at a time");
+        assert_eq!(alarm(&[(1, 9), (2, 0), (3, 0), (4, 0)]), None, "an agent that does not say");
+        assert_eq!(alarm(&[(1, 90), (2, 1), (2, 2), (3, 3)]), None, "a record that was made anew");
+    }
+
+    #[test]
+    fn two_machines_that_restart_all_the_time_are_told_apart_by_their_counts() {
+        assert_eq!(alarm(&[(1, 100), (2, 50), (3, 101), (4, 51)]), Some(3));
+    }
+
+    #[test]
+    fn a_question_that_is_asked_again_word_for_word_says_nothing_new() {
+        let clones = Clones::default();
+        let (first, second) = (request(1, (1, 1)), request(2, (2, 1)));
+        assert!(!clones.note(DEVICE, &first) && !clones.note(DEVICE, &second));
+        assert!(!clones.note(DEVICE, &second));
+    }
+
+    #[test]
+    fn another_key_is_another_story_and_what_was_seen_to_is_forgotten() {
+        let clones = Clones::default();
+        let note = |n, poll| clones.note(DEVICE, &request(n, poll));
+        assert!(!note(1, (1, 1)));
+        let other = PollRequest { device_key: PublicKey([2; 32]), ..request(2, (2, 1)) };
+        assert!(!clones.note(DEVICE, &other) && !note(3, (1, 1)));
+        assert!(!note(4, (2, 1)) && note(5, (1, 1)) && !note(6, (2, 1)));
+        assert!(clones.is_cloned(DEVICE));
+        clones.forget(DEVICE);
+        assert!(!clones.is_cloned(DEVICE) && !note(7, (2, 1)) && !note(8, (1, 1)) && note(9, (2, 1)));
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let clones = Clones::default();
+        for n in 0..(MAX_DEVICES as u128 + 10) {
+            clones.note(DeviceId(Uuid::from_u128(n)), &request(1, (1, 1)));
+        }
+        assert!(clones.lock().seen.len() <= MAX_DEVICES);
+        let boots: Vec<_> = (1..50).map(|n| (n, 1)).collect();
+        boots.iter().enumerate().for_each(|(n, poll)| assert!(!clones.note(DEVICE, &request(n + 1, *poll))));
+        assert!(clones.lock().seen[&DEVICE].before.len() <= MAX_BOOTS);
+    }
+}
