@@ -12,14 +12,14 @@
 
 use std::time::{Duration, Instant};
 
-use domain::wire::{self, PollRequest};
+use domain::wire::{self, PollRequest, SignedPoll};
 use tracing::{info, warn};
 
 use crate::{
     dice,
     heard::{Heard, Why, Word},
     pace,
-    server::Silent,
+    server::{Question, Silent},
 };
 
 mod demand;
@@ -148,9 +148,11 @@ impl Agent {
             wait_s,
             floor: self.now(),
         };
+        let signed = SignedPoll(wire::sign(&request, &self.key));
+        let question = Question { signed, nonce: request.nonce, wait_s };
         let (server, record) = (self.uplink.clone(), self.record().clone());
         let sent = Instant::now();
-        let poll = async move { server.poll(&record, root, record.device, &request).await };
+        let poll = async move { server.poll(&record, root, record.device, &question).await };
         let word = match self.lapse() {
             None => poll.await?,
             Some(lapse) => match tokio::time::timeout_at(lapse.into(), poll).await {

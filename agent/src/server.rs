@@ -6,7 +6,10 @@ use async_trait::async_trait;
 use domain::{
     id::DeviceId,
     key::{Nonce, PublicKey},
-    wire::{Expect, Grant, MAX_MESSAGE, PollRequest, ServerSigned, SignedReceipt, SignedRegistration},
+    wire::{
+        Expect, Grant, MAX_MESSAGE, ServerSigned, SignedCheckIn, SignedPoll, SignedReceipt,
+        SignedRegistration,
+    },
 };
 use reqwest::{Client, Method, Response, header::RETRY_AFTER};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -37,6 +40,17 @@ impl From<Why> for Silent {
     }
 }
 
+/// A poll, and what its answer is held against.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// The poll, signed by the device key.
+    pub signed: SignedPoll,
+    /// Its nonce.
+    pub nonce: Nonce,
+    /// How long the server may wait for news, in seconds.
+    pub wait_s: u32,
+}
+
 /// What the agent asks of its server; tests put something else in its place.
 #[async_trait]
 pub trait Uplink: Send + Sync {
@@ -49,7 +63,7 @@ pub trait Uplink: Send + Sync {
         record: &Record,
         root: PublicKey,
         device: Option<DeviceId>,
-        request: &PollRequest,
+        question: &Question,
     ) -> Result<Word, Silent>;
 
     /// Asks for a lease; the same device key is granted the same lease again.
@@ -57,6 +71,9 @@ pub trait Uplink: Send + Sync {
 
     /// Sends a receipt; that it was accepted is believed only from the next word.
     async fn erased(&self, server: &str, receipt: &SignedReceipt) -> Result<(), Silent>;
+
+    /// Gives a sign of life while there is no time to ask.
+    async fn check_in(&self, server: &str, check_in: &SignedCheckIn) -> Result<(), Silent>;
 }
 
 /// A server, seen from a device.
@@ -148,10 +165,16 @@ impl Uplink for Server {
         record: &Record,
         root: PublicKey,
         device: Option<DeviceId>,
-        request: &PollRequest,
+        question: &Question,
     ) -> Result<Word, Silent> {
         let body = self
-            .call(Method::POST, &record.server, "/v1/device/poll", Some(request), u64::from(request.wait_s))
+            .call(
+                Method::POST,
+                &record.server,
+                "/v1/device/poll",
+                Some(&question.signed),
+                question.wait_s.into(),
+            )
             .await?;
         let open = || {
             let envelope = ServerSigned::parse(&body)?;
@@ -159,7 +182,7 @@ impl Uplink for Server {
                 Some(device) => device,
                 None => envelope.addressee(&root)?,
             };
-            Word::open(&envelope, &expect(record, root, device, request.nonce))
+            Word::open(&envelope, &expect(record, root, device, question.nonce))
         };
         open().map_err(|e| Why::Unbelieved(e).into())
     }
@@ -175,6 +198,10 @@ impl Uplink for Server {
             receipt: &'a SignedReceipt,
         }
         self.call(Method::POST, server, "/v1/device/erasures", Some(&Erasure { receipt }), 0).await.map(drop)
+    }
+
+    async fn check_in(&self, server: &str, check_in: &SignedCheckIn) -> Result<(), Silent> {
+        self.call(Method::POST, server, "/v1/device/check-ins", Some(check_in), 0).await.map(drop)
     }
 }
 

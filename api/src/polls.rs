@@ -18,7 +18,7 @@ use domain::{
     event::{Events, Revision},
     id::{ContractId, DeviceId, Epoch},
     time::Time,
-    wire::{Answer, HoldWhy, PollRequest, ServerSigned, Tombstone, VERSION, Verdict},
+    wire::{Answer, HoldWhy, PollRequest, ReportedState, ServerSigned, Tombstone, VERSION, Verdict},
 };
 use projections::log::MAX_PAGE;
 use tokio::time::Instant;
@@ -100,7 +100,10 @@ pub async fn answer(
         let cloned = app.clones.is_cloned(device);
         if seq > request.seen_seq || left.is_zero() || cloned != was_cloned || app.stop.is_cancelled() {
             let tombstones = reported_tombstones(app, device, &loaded.state, &request).await?;
-            let verdict = verdict(app, device, standing, believed, cloned).await?;
+            let verdict = match nothing_to_lose(&standing, &request, believed) {
+                Some(floor) => Verdict::Vacant { floor },
+                None => verdict(app, device, standing, believed, cloned).await?,
+            };
             return Ok(app.keys.sign(&Answer {
                 v: VERSION,
                 device,
@@ -154,6 +157,15 @@ async fn standing(
         offline_resume: rental.is_some_and(|rental| rental.offline_resume),
     };
     Ok((Standing::Live(live), base | count(contract.revision)))
+}
+
+/// The floor for a device that lost everything it knew of a lease that was never rented: it may begin that lease again.
+/// Of a rented one a human must hear: the renter's data may have been lost.
+fn nothing_to_lose(standing: &Standing, request: &PollRequest, believed: bool) -> Option<Epoch> {
+    let Standing::Live(Live { lease, until: None, ending: false, .. }) = standing else { return None };
+    let knows_nothing = request.reported.epoch == 0
+        && matches!(request.reported.state, ReportedState::Blank | ReportedState::Unknown);
+    (believed && knows_nothing).then(|| lease.epoch.saturating_sub(1))
 }
 
 async fn verdict(

@@ -117,6 +117,10 @@ impl BlockModel {
         Digest::of(&digests.collect::<Vec<_>>())
     }
 
+    pub fn is_open(&self) -> bool {
+        self.mounted
+    }
+
     /// Whether whoever has the volume open reads the renter's letter.
     pub fn shows(&self, text: &str) -> bool {
         let Some(key) = self.mapped.filter(|_| self.mounted) else { return false };
@@ -170,13 +174,17 @@ pub struct Device(pub Machine);
 impl Device {
     fn put(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
         // Every page may survive alone where headers and key slots lie; the rest in larger parts.
-        let (alone, rest): (Part, Part) =
-            pages(at, bytes).into_iter().partition(|(page, _)| *page < HEADER_PAGES);
+        let zero = bytes == vec![0; bytes.len()];
         self.0.op(|state| {
-            let changes =
-                |(n, page): &(u64, Option<Page>)| page.is_some() || state.blocks.now.contains_key(n);
-            let mut parts: Vec<Part> = alone.into_iter().filter(changes).map(|page| vec![page]).collect();
-            parts.extend(Some(rest).filter(|rest| rest.iter().any(changes)));
+            let all: Part = if zero {
+                let end = (at + bytes.len() as u64).div_ceil(PAGE as u64);
+                state.blocks.now.range(at / PAGE as u64..end).map(|(page, _)| (*page, None)).collect()
+            } else {
+                pages(at, bytes)
+            };
+            let (alone, rest): (Part, Part) = all.into_iter().partition(|(page, _)| *page < HEADER_PAGES);
+            let mut parts: Vec<Part> = alone.into_iter().map(|page| vec![page]).collect();
+            parts.extend(Some(rest).filter(|rest| !rest.is_empty()));
             parts.into_iter().for_each(|part| state.blocks.begin(part));
             Ok(())
         })
@@ -228,23 +236,24 @@ impl Blocks for Device {
     }
 
     fn foreign(&self) -> io::Result<Option<String>> {
-        let used = self.0.look(|state| state.blocks.now.keys().any(|page| *page < 256))?;
-        Ok(used.then(|| "something".to_owned()))
+        let signed = self.0.look(|state| state.blocks.now.contains_key(&0))?;
+        Ok(signed.then(|| "something".to_owned()))
     }
 
     fn format(&mut self, label: &str, key: &VolumeKey) -> io::Result<()> {
         self.put(0, &vec![0; 2 * COPY])?;
         self.put(SLOTS, &[0; PAGE])?;
         self.flush()?;
+        self.header(1, label, None)?;
         self.put(SLOTS, &tag(key).0)?;
         self.flush()?;
-        self.header(1, label, None)
+        self.header(2, label, None)
     }
 
     fn add_token(&mut self, json: &str) -> io::Result<()> {
         let token: serde_json::Value = serde_json::from_str(json).unwrap();
         let owner: Owner = serde_json::from_value(token["owner"].clone()).unwrap();
-        self.header(2, &header::label(owner.epoch), Some(&owner))
+        self.header(3, &header::label(owner.epoch), Some(&owner))
     }
 
     fn fits(&mut self, key: &VolumeKey) -> io::Result<bool> {

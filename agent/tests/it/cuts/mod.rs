@@ -141,7 +141,9 @@ impl Scene {
             let books = self.server.books();
             (books.lease, books.polls.last().map(|poll| poll.reported.clone()))
         };
-        let runs = |epoch| last.as_ref().is_some_and(|r| r.running && r.epoch == epoch);
+        // What was reported before a reboot says nothing about a volume that is not open yet.
+        let open = self.life.kind == Kind::Directory || self.machine().state().blocks.is_open();
+        let runs = |epoch| open && last.as_ref().is_some_and(|r| r.running && r.epoch == epoch);
         match (lease, self.life.end) {
             (Lease::Running(1), End::Granted) => self.server.end(),
             (Lease::Running(1), End::Forsaken) if self.demanded => {

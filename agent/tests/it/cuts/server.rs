@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use agent::{
     heard::{Why, Word},
     record::Record,
-    server::{Silent, Uplink},
+    server::{Question, Silent, Uplink},
 };
 use async_trait::async_trait;
 use domain::{
@@ -13,7 +13,7 @@ use domain::{
     key::PublicKey,
     time::Time,
     wire::{
-        Answer, Expect, Grant, KeyHalf, PollRequest, Receipt, ServerSigned, SignedReceipt,
+        Answer, Expect, Grant, KeyHalf, PollRequest, Receipt, ServerSigned, SignedCheckIn, SignedReceipt,
         SignedRegistration, VERSION, Verdict,
     },
 };
@@ -163,8 +163,9 @@ impl Uplink for Server {
         record: &Record,
         root: PublicKey,
         _: Option<DeviceId>,
-        request: &PollRequest,
+        question: &Question,
     ) -> Result<Word, Silent> {
+        let request = question.signed.verify().unwrap().into_inner();
         let answer: ServerSigned = self.asked(|books| {
             books.polls.push(request.clone());
             Ok(self.signer.answer(&Answer {
@@ -175,7 +176,7 @@ impl Uplink for Server {
                 owner_gen: 0,
                 seq: books.seq,
                 next_poll_s: 1,
-                verdict: self.verdict(books, request),
+                verdict: self.verdict(books, &request),
                 tombstones: Vec::new(),
             }))
         })?;
@@ -229,5 +230,10 @@ impl Uplink for Server {
                 _ => Err(refused(409)),
             }
         })
+    }
+
+    async fn check_in(&self, _: &str, check_in: &SignedCheckIn) -> Result<(), Silent> {
+        check_in.verify().unwrap();
+        self.asked(|_| Ok(()))
     }
 }

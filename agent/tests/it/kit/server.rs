@@ -18,8 +18,8 @@ use domain::{
     key::PublicKey,
     time::{Seconds, Time},
     wire::{
-        Answer, Grant, PollRequest, Receipt, ServerSigned, SignedReceipt, SignedRegistration, VERSION,
-        Verdict,
+        Answer, Grant, PollRequest, Receipt, ServerSigned, SignedPoll, SignedReceipt, SignedRegistration,
+        VERSION, Verdict,
     },
 };
 use serde::Deserialize;
@@ -249,8 +249,9 @@ async fn server_key(State(server): State<FakeServer>) -> Response {
 async fn poll(
     State(server): State<FakeServer>,
     headers: HeaderMap,
-    Json(poll): Json<PollRequest>,
+    Json(poll): Json<SignedPoll>,
 ) -> Response {
+    let poll = poll.verify().unwrap().into_inner();
     if !authorised(&headers) {
         return refuse(StatusCode::UNAUTHORIZED, "no such enrolment key");
     }
