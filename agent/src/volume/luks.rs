@@ -4,7 +4,7 @@
 //! ```text
 //! header: label berth-lease-<epoch>, then, when all is ready, a token with the owner
 //! data:   ext4, mounted at <state directory>/mount; the renter's files in its data/
-//! tail:   128 KiB that no file system uses, with random blocks: the canaries
+//! tail:   32 KiB that no file system uses, with random blocks: the canaries
 //! ```
 //!
 //! # Correctness
@@ -36,11 +36,9 @@ use header::Header;
 pub use system::System;
 
 /// The tail that is left to the canaries, in bytes.
-const TAIL: u64 = 1 << 16;
+const TAIL: u64 = 1 << 14;
 /// The length of a canary, in bytes.
 const CANARY: usize = 4_096;
-/// Canaries in the tail.
-const CANARIES: u64 = 4;
 /// How much of each end is overwritten, in bytes; holds the header.
 const ENDS: u64 = 32 << 20;
 /// Written at once.
@@ -88,8 +86,8 @@ impl Luks {
 
     /// Where the canaries lie on the bare medium: in its last [`TAIL`] bytes.
     fn canary_offsets(size: u64) -> impl Iterator<Item = u64> {
-        let step = TAIL / CANARIES / CANARY as u64 * CANARY as u64;
-        (0..CANARIES).map(move |n| size.saturating_sub(TAIL) / CANARY as u64 * CANARY as u64 + n * step)
+        let first = size.saturating_sub(TAIL) / CANARY as u64;
+        (first..first + TAIL / CANARY as u64).map(|n| n * CANARY as u64)
     }
 
     fn format(&mut self, owner: &Owner, key: &VolumeKey) -> io::Result<()> {

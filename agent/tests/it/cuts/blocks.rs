@@ -117,6 +117,10 @@ impl BlockModel {
         Digest::of(&digests.collect::<Vec<_>>())
     }
 
+    pub fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
     pub fn is_open(&self) -> bool {
         self.mounted
     }
@@ -185,6 +189,7 @@ impl Device {
             let (alone, rest): (Part, Part) = all.into_iter().partition(|(page, _)| *page < HEADER_PAGES);
             let mut parts: Vec<Part> = alone.into_iter().map(|page| vec![page]).collect();
             parts.extend(Some(rest).filter(|rest| !rest.is_empty()));
+            state.changes += parts.len();
             parts.into_iter().for_each(|part| state.blocks.begin(part));
             Ok(())
         })
@@ -228,6 +233,7 @@ impl Blocks for Device {
             let all: Vec<_> = state.blocks.now.keys().copied().collect();
             let (alone, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|page| *page < HEADER_PAGES);
             let parts = alone.chunks(1).chain(rest.chunks(128));
+            state.changes += parts.clone().count();
             parts.for_each(|part| state.blocks.begin(part.iter().map(|page| (*page, None)).collect()));
             Ok(())
         })?;

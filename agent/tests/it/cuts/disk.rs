@@ -24,6 +24,8 @@ const EVERY_SUBSET: usize = 6;
 pub struct State {
     count: usize,
     cut_at: Option<usize>,
+    /// Counts what makes a difference to a reboot.
+    pub changes: usize,
     pub record: RecordModel,
     pub tree: TreeModel,
     pub blocks: BlockModel,
@@ -39,6 +41,7 @@ impl Machine {
         let state = State {
             count: 0,
             cut_at: None,
+            changes: 0,
             record,
             tree: TreeModel::default(),
             blocks: BlockModel::default(),
@@ -73,7 +76,8 @@ impl Machine {
             for tree in state.tree.outcomes() {
                 for blocks in state.blocks.outcomes() {
                     let record = record.clone();
-                    let found = State { count: 0, cut_at: None, record, tree: tree.clone(), blocks };
+                    let found =
+                        State { count: 0, cut_at: None, changes: 0, record, tree: tree.clone(), blocks };
                     outcomes.push(Self(Arc::new(Mutex::new(found))));
                 }
             }
@@ -116,7 +120,12 @@ impl Machine {
     /// Makes something durable; the power may fail before.
     pub fn sync(&self, sync: impl FnOnce(&mut State)) -> io::Result<()> {
         self.op(|_| Ok(()))?;
-        sync(&mut self.state());
+        let mut state = self.state();
+        let pending =
+            |state: &State| (state.record.pending.len(), state.tree.pending(), state.blocks.pending());
+        let before = pending(&state);
+        sync(&mut state);
+        state.changes += usize::from(pending(&state) != before);
         Ok(())
     }
 }
@@ -191,6 +200,7 @@ impl Medium for Slots {
 
     fn write(&mut self, slot: usize, bytes: &[u8]) -> io::Result<()> {
         self.0.op(|state| {
+            state.changes += 1;
             let sectors = bytes.chunks(SECTOR).enumerate();
             state.record.pending.extend(sectors.map(|(n, s)| (slot * SLOT + n * SECTOR, s.to_vec())));
             Ok(())

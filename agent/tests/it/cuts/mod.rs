@@ -248,12 +248,17 @@ async fn survives_a_cut_at_every_operation(life: Life) {
     assert!(whole.live().await);
     whole.check_rest();
     let operations = whole.machine().count();
-    let mut tried = 0;
+    let (mut tried, mut changes) = (0, None);
     for at in 1..=operations {
         let mut scene = Scene::new(life);
         scene.machine().cut_at(Some(at));
         if scene.live().await {
             break;
+        }
+        // Memory is lost anyway: where nothing changed since the last cut, nothing else is found.
+        let now = scene.machine().state().changes;
+        if changes.replace(now) == Some(now) {
+            continue;
         }
         let before = order(&scene.record_now());
         let mut seen = HashSet::new();

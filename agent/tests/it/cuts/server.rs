@@ -119,6 +119,7 @@ impl Server {
         let lost = |_| Silent::from(Why::Unreachable("the power is off".into()));
         self.machine.op(|_| Ok(())).map_err(lost)?;
         let answered = answer(&mut self.books());
+        self.machine.state().changes += 1;
         self.machine.op(|_| Ok(())).map_err(lost)?;
         answered
     }

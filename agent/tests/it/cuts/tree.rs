@@ -96,6 +96,10 @@ impl TreeModel {
         outcomes
     }
 
+    pub fn pending(&self) -> usize {
+        self.journal.len() + self.pending.len()
+    }
+
     /// The bytes of a file as they are seen now.
     pub fn file(&self, path: &Path) -> Option<Vec<u8>> {
         match self.now().get(path)? {
@@ -149,6 +153,7 @@ impl Tree for Machine {
             }
             state.tree.durable.push(Vec::new());
             let file = state.tree.durable.len() - 1;
+            state.changes += 1;
             state.tree.pending.insert(file, bytes.to_vec());
             state.tree.journal.push(Change::Put(path.to_owned(), Node::File(file)));
             Ok(())
@@ -158,6 +163,7 @@ impl Tree for Machine {
     fn overwrite(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let file = self.file_at(path).ok_or_else(missing)?;
         self.op(|state| {
+            state.changes += 1;
             state.tree.pending.insert(file, bytes.to_vec());
             Ok(())
         })
@@ -192,6 +198,7 @@ impl Tree for Machine {
         };
         for path in missing.into_iter().rev() {
             self.op(|state| {
+                state.changes += 1;
                 state.tree.journal.push(Change::Put(path, Node::Directory));
                 Ok(())
             })?;
@@ -224,6 +231,7 @@ impl Tree for Machine {
             if !state.tree.now().contains_key(from) {
                 return Err(missing());
             }
+            state.changes += 1;
             state.tree.journal.push(Change::Rename(from.to_owned(), to.to_owned()));
             Ok(())
         })
@@ -233,6 +241,7 @@ impl Tree for Machine {
         self.op(|state| {
             let there = state.tree.now().contains_key(path);
             if there {
+                state.changes += 1;
                 state.tree.journal.push(Change::Remove(path.to_owned()));
             }
             Ok(there)
@@ -243,6 +252,7 @@ impl Tree for Machine {
         self.op(|state| {
             let names = state.tree.now();
             assert!(!names.keys().any(|name| name.parent() == Some(path)), "{} is not empty", path.display());
+            state.changes += 1;
             state.tree.journal.push(Change::Remove(path.to_owned()));
             Ok(())
         })
