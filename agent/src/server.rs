@@ -1,6 +1,6 @@
 //! The HTTP calls. Whatever is not the expected answer is a [`Why`].
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use domain::{
     id::DeviceId,
@@ -9,11 +9,14 @@ use domain::{
 };
 use reqwest::{Client, Method, Response, header::RETRY_AFTER};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tokio::sync::OnceCell;
 
 use crate::{
+    bandwidth,
     config::Secret,
     heard::{Why, Word},
     record::Record,
+    tls::{Floor, Tls},
 };
 
 /// How long a connection may take to open.
@@ -41,6 +44,8 @@ impl From<Why> for Silent {
 pub struct Server {
     http: Client,
     key: Secret,
+    floor: Floor,
+    bandwidth: Arc<OnceCell<Option<u64>>>,
 }
 
 #[derive(Deserialize)]
@@ -50,19 +55,18 @@ struct Problem {
 }
 
 impl Server {
-    /// A client that shows the enrolment key.
+    /// A client that shows the enrolment key. Every verified answer raises the floor that certificates are judged by.
     ///
     /// # Errors
     /// When TLS cannot be set up.
-    pub fn new(key: Secret) -> anyhow::Result<Self> {
-        // Fails only when a provider is installed already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+    pub fn new(key: Secret, tls: &Tls) -> anyhow::Result<Self> {
         let http = Client::builder()
+            .tls_backend_preconfigured(tls.client()?)
             .connect_timeout(Duration::from_secs(CONNECT_S))
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("berth-agent/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { http, key })
+        Ok(Self { http, key, floor: tls.floor.clone(), bandwidth: Arc::default() })
     }
 
     /// The root key the server shows; pinned on first use when `agent.json` names none.
@@ -116,7 +120,9 @@ impl Server {
             };
             Word::open(&envelope, &expect(record, root, device, request.nonce))
         };
-        open().map_err(|e| Why::Unbelieved(e).into())
+        let word = open().map_err(Why::Unbelieved)?;
+        self.floor.raise(word.server_time());
+        Ok(word)
     }
 
     /// Asks for a lease; the same device key is granted the same lease again.
@@ -138,6 +144,25 @@ impl Server {
             receipt: &'a SignedReceipt,
         }
         self.call(Method::POST, server, "/v1/device/erasures", Some(&Erasure { receipt }), 0).await.map(drop)
+    }
+
+    /// kbit/s from the server to here, measured at the first question; none when it could not be measured then.
+    pub async fn bandwidth(&self, server: &str) -> Option<u64> {
+        *self.bandwidth.get_or_init(|| bandwidth::measure(self, server)).await
+    }
+
+    /// Begins to download `count` bytes that mean nothing.
+    ///
+    /// # Errors
+    /// Silence.
+    pub(crate) async fn bytes(&self, server: &str, count: u64) -> Result<Response, Silent> {
+        let request = self.http.get(format!("{server}/v1/device/bandwidth?bytes={count}"));
+        let response = request.bearer_auth(self.key.reveal()).send().await.map_err(unreachable)?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let why = Why::Refused { status: response.status().as_u16(), detail: None };
+        Err(Silent { why, retry_after: retry_after(&response) })
     }
 
     async fn call(

@@ -87,7 +87,7 @@ impl Agent {
             v: wire::VERSION,
             device_key: self.public_key(),
             config_hash: self.config.hash(),
-            hardware: hardware::report(&self.volume.data()),
+            hardware: hardware::report(&self.volume.data(), self.server.bandwidth(&self.record.server).await),
         };
         let request = SignedRegistration(wire::sign(&registration, &self.key));
         let grant = self.server.register(&self.record.server, &request).await?;

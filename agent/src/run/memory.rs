@@ -21,6 +21,7 @@ use crate::{
     identity,
     record::{Held, Loaded, Record, Store},
     server::{Server, Silent},
+    tls::{Floor, Tls},
     volume::Volume,
 };
 
@@ -64,7 +65,8 @@ impl Agent {
         let loaded = store.load();
         let (record, readable) = look(&config, &loaded, &volume);
         let written = if let Loaded::Record(record) = &loaded { Some((**record).clone()) } else { None };
-        let server = Server::new(config.key.clone())?;
+        let tls = Tls::new(config.ca.clone(), Floor::new(record.floor));
+        let server = Server::new(config.key.clone(), &tls)?;
         let mut agent = Self {
             config,
             store,
