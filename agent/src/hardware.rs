@@ -65,8 +65,10 @@ mod tests {
                       Revision\t: c03114\nSerial\t\t: 10000000abcdef01\nModel\t\t: Raspberry Pi 4 Model B Rev 1.4\n";
     const PI_32_BIT: &str = "processor\t: 0\nmodel name\t: ARMv7 Processor rev 3 (v7l)\nBogoMIPS\t: 38.40\n\n\
                              Hardware\t: BCM2835\nModel\t\t: Raspberry Pi 2 Model B Rev 1.1\n";
-    const ARM_SERVER: &str = "processor\t: 0\nBogoMIPS\t: 243.75\nFeatures\t: fp asimd\nCPU implementer\t: 0x41\n";
-    const PC: &str = "processor\t: 0\nvendor_id\t: GenuineIntel\nmodel\t\t: 142\nmodel name\t: Intel(R) Core(TM) i5\n";
+    const ARM_SERVER: &str =
+        "processor\t: 0\nBogoMIPS\t: 243.75\nFeatures\t: fp asimd\nCPU implementer\t: 0x41\n";
+    const PC: &str =
+        "processor\t: 0\nvendor_id\t: GenuineIntel\nmodel\t\t: 142\nmodel name\t: Intel(R) Core(TM) i5\n";
 
     #[test]
     fn a_board_is_called_by_its_model_and_a_pc_by_its_processor() {

@@ -108,7 +108,10 @@ fn escaped(path: &Path) -> anyhow::Result<String> {
     let shown = path.display();
     ensure!(path.is_absolute(), "{shown} is not an absolute path");
     let text = path.to_str().with_context(|| format!("{shown} is not UTF-8; a unit cannot name it"))?;
-    ensure!(!text.chars().any(char::is_control), "{shown:?} holds a control character; a unit cannot name it");
+    ensure!(
+        !text.chars().any(char::is_control),
+        "{shown:?} holds a control character; a unit cannot name it"
+    );
     Ok(text.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%"))
 }
 
@@ -173,9 +176,12 @@ mod tests {
 
     #[test]
     fn what_systemd_would_misread_in_a_path_is_escaped() {
-        let unit = unit(Path::new("/opt/my agent/berth-agent"), Path::new("/srv/100% $mine/a\".json")).unwrap();
+        let unit =
+            unit(Path::new("/opt/my agent/berth-agent"), Path::new("/srv/100% $mine/a\".json")).unwrap();
         assert!(
-            unit.contains("ExecStart=\"/opt/my agent/berth-agent\" run --config \"/srv/100%% $$mine/a\\\".json\""),
+            unit.contains(
+                "ExecStart=\"/opt/my agent/berth-agent\" run --config \"/srv/100%% $$mine/a\\\".json\""
+            ),
             "{unit}"
         );
         assert!(unit.contains("RequiresMountsFor=\"/srv/100%% $mine/a\\\".json\""), "{unit}");
@@ -192,10 +198,9 @@ mod tests {
         assert!(!is_due(Some(at(10)), at(54), every) && !is_due(Some(at(10)), at(3), every));
     }
 
-    /// What [`the_service_manager_hears_everything_once`] runs in a process of its own, with an environment of its own.
+    /// Also what [`the_service_manager_hears_everything_once`] runs, in a process with an environment of its own.
     #[test]
-    #[ignore = "run by another test"]
-    fn say_everything() {
+    fn saying_everything_to_nobody_fails_nothing() {
         let service = Service::from_env();
         service.ready();
         service.status("lease 3\nruns");
@@ -211,7 +216,7 @@ mod tests {
         socket.set_nonblocking(true).unwrap();
         let say = |name: &str, value: &std::ffi::OsStr, watchdog: &str| {
             let mut child = Command::new(std::env::current_exe().unwrap());
-            child.args(["--exact", "service::tests::say_everything", "--ignored"]);
+            child.args(["--exact", "service::tests::saying_everything_to_nobody_fails_nothing"]);
             child.env_remove("WATCHDOG_PID").env(name, value).env("WATCHDOG_USEC", watchdog);
             assert!(child.output().unwrap().status.success());
             let mut heard = Vec::new();

@@ -86,10 +86,14 @@ impl Ca {
         let shown = path.display();
         let bytes = file::read(path, CA_BYTES_MAX).with_context(|| format!("\"ca\": cannot read {shown}"))?;
         let bytes = bytes.with_context(|| {
-            format!("\"ca\": {shown} does not exist; name a PEM file, relative to agent.json, or leave \"ca\" out")
+            format!(
+                "\"ca\": {shown} does not exist; name a PEM file, relative to agent.json, or leave \"ca\" out"
+            )
         })?;
         let form = || {
-            format!("\"ca\": {shown} must hold PEM certificates, from -----BEGIN CERTIFICATE----- to its END line")
+            format!(
+                "\"ca\": {shown} must hold PEM certificates, from -----BEGIN CERTIFICATE----- to its END line"
+            )
         };
         let certificates: Vec<_> =
             CertificateDer::pem_slice_iter(&bytes).collect::<Result<_, _>>().with_context(form)?;

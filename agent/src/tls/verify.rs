@@ -74,11 +74,9 @@ impl ServerCertVerifier for Verifier {
         let mut judged = judge.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, at);
         for _ in 1..TIMES_MAX {
             at = match &judged {
-                Err(Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. }))
-                    if *not_before > at =>
-                {
-                    *not_before
-                }
+                Err(Error::InvalidCertificate(CertificateError::NotValidYetContext {
+                    not_before, ..
+                })) if *not_before > at => *not_before,
                 _ => break,
             };
             judged = judge.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, at);

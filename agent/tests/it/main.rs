@@ -4,6 +4,8 @@ mod decisions;
 mod kit;
 mod life;
 mod power;
+mod service;
 mod silence;
+mod tls;
 mod wander;
 mod wire;
