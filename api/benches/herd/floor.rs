@@ -10,7 +10,8 @@ const ANSWER_BYTES: usize = 1_100;
 
 /// Serves until killed.
 pub async fn serve() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("it listens");
+    // The kernel's queue is as long as the real server's.
+    let listener = api::listen::bind("127.0.0.1:0").await.expect("it listens");
     println!("http://{}/", listener.local_addr().expect("an address"));
     let router = Router::new().route("/v1/device/poll", post(answer));
     axum::serve(listener, router).await.expect("it serves");

@@ -61,7 +61,8 @@ pub async fn run(plan: &Plan, world: &World, server: &Server, judged: bool) -> T
         })
         .collect();
     let (mut all_back, mut middle) = (None, Cost::default());
-    while Instant::now() < end {
+    // Looked at before the end, when all connections are closed.
+    while Instant::now() + Duration::from_millis(500) < end {
         tokio::time::sleep(Duration::from_millis(20)).await;
         if all_back.is_none() && back.load(Ordering::Relaxed) == plan.devices {
             (all_back, middle) = (Some(begun.elapsed()), server.cost());

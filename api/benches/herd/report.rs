@@ -37,7 +37,7 @@ pub fn heading() {
         "MiB",
         "peak",
         "CPU s",
-        "then"
+        "later"
     );
 }
 
