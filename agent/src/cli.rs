@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::{ffi::OsString, io::IsTerminal, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, io::IsTerminal, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -8,7 +8,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 use tracing_subscriber::EnvFilter;
 
-use crate::{config::Config, run::Agent, status};
+use crate::{config::Config, run::Agent, service, status};
+
+/// How often a sign of life is offered to the service manager.
+const BEAT: Duration = Duration::from_secs(5);
 
 #[derive(Parser)]
 #[command(name = "berth-agent", version, about = "The agent of a rented device")]
@@ -42,6 +45,8 @@ enum Command {
     },
     /// Explain what is wrong with the configuration, the state or the way to the server.
     Check,
+    /// Print the systemd unit that runs this program with this agent.json.
+    Unit,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -110,6 +115,11 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
             let sound = runtime()?.block_on(status::check(&cli.config))?;
             Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
+        Command::Unit => {
+            let program = std::env::current_exe().context("cannot tell where this program is")?;
+            print!("{}", service::unit(&program, &std::path::absolute(&cli.config)?)?);
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 
@@ -120,13 +130,25 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 async fn run(config: Config) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let service = service::Service::from_env();
     let mut agent = Agent::open(config).await?;
+    service.ready();
     tokio::select! {
         () = agent.run() => {}
+        () = beat(&service) => {}
         _ = terminate.recv() => info!("told to stop"),
         _ = interrupt.recv() => info!("interrupted"),
     }
+    service.stopping();
     Ok(())
+}
+
+/// Signs of life from the task that the agent runs in: they end when it is stuck in a call.
+async fn beat(service: &service::Service) {
+    loop {
+        service.beat();
+        tokio::time::sleep(BEAT).await;
+    }
 }
 
 fn log(format: LogFormat) {

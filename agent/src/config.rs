@@ -1,4 +1,4 @@
-//! `agent.json`, the only configuration: `{"server": …, "key": …, "server_key"?: …}` and where things lie.
+//! `agent.json`, the only configuration: `{"server": …, "key": …, "server_key"?: …, "ca"?: …}` and where things lie.
 
 use std::{
     fmt,
@@ -25,6 +25,8 @@ use crate::{
         docker::{Docker, DockerConfig},
     },
 };
+
+use crate::tls::Ca;
 
 /// The longest `agent.json`, in bytes.
 const CONFIG_BYTES_MAX: u64 = 65_536;
@@ -125,6 +127,7 @@ struct Written {
     server: String,
     key: Secret,
     server_key: Option<PublicKey>,
+    ca: Option<PathBuf>,
     data_dir: Option<PathBuf>,
     volume: Option<VolumeConfig>,
     #[serde(default)]
@@ -142,6 +145,8 @@ pub struct Config {
     pub key: Secret,
     /// The server's root key; without it the first one seen is pinned.
     pub server_key: Option<PublicKey>,
+    /// The certificate authorities of the server; the system's unless `ca` names a PEM file.
+    pub ca: Option<Ca>,
     /// Where the agent keeps its state; `agent-data` beside `agent.json` unless set.
     pub data_dir: PathBuf,
     /// The renter's volume; a directory `volume` in the data directory unless set.
@@ -191,6 +196,7 @@ impl Config {
             key.len() <= KEY_BYTES_MAX && key.bytes().all(|b| b.is_ascii_graphic()),
             "\"key\" must be at most {KEY_BYTES_MAX} visible ASCII characters without spaces"
         );
+        let ca = written.ca.map(|path| Ca::read(&beside.join(path))).transpose()?;
         let data_dir = beside.join(written.data_dir.unwrap_or_else(|| "agent-data".into()));
         let volume = match written.volume {
             None => VolumeConfig::Directory { path: data_dir.join("volume") },
@@ -202,7 +208,7 @@ impl Config {
             docker.check().context("\"workload\"")?;
         }
         let (key, server_key, offline_resume) = (written.key, written.server_key, written.offline_resume);
-        Ok(Self { server, key, server_key, data_dir, volume, workload: written.workload, offline_resume })
+        Ok(Self { server, key, server_key, ca, data_dir, volume, workload: written.workload, offline_resume })
     }
 
     /// SHA-256 over the canonical JSON of server, key and root key.
@@ -217,6 +223,13 @@ impl Config {
         let hashed = Hashed { server: &self.server, key: self.key.reveal(), server_key: self.server_key };
         Digest::of(&canonical_json(&hashed))
     }
+}
+
+/// Whether a server's address leads to this machine.
+#[must_use]
+pub fn is_local(server: &str) -> bool {
+    let host = reqwest::Url::parse(server).ok().and_then(|url| url.host_str().map(str::to_owned));
+    host.is_some_and(|host| host == "localhost" || host.starts_with("127.") || host == "[::1]")
 }
 
 #[cfg(test)]
@@ -264,6 +277,38 @@ mod tests {
                 .to_string()
                 .contains("does not exist")
         );
+    }
+
+    #[test]
+    fn a_named_authority_is_read_from_beside_the_file_or_refused_with_a_reason() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("agent.json");
+        std::fs::write(&path, r#"{"server": "https://x", "key": "a", "ca": "ca.pem"}"#).unwrap();
+        let load = |pem: &[u8]| {
+            std::fs::write(directory.path().join("ca.pem"), pem).unwrap();
+            Config::load(&path).map_err(|e| format!("{e:#}"))
+        };
+        let sound = rcgen::generate_simple_self_signed(["x".to_owned()]).unwrap().cert.pem();
+        assert!(load(sound.as_bytes()).unwrap().ca.is_some());
+        let twice = load(format!("our own authority\n{sound}{sound}").as_bytes()).unwrap();
+        assert_eq!(format!("{:?}", twice.ca.unwrap()), "Ca(2 certificates)");
+        let (cut, inside) = (&sound[..sound.len() / 2], sound.replacen("MII", "MI*", 1));
+        for (pem, said) in [
+            ("", "it holds none"),
+            ("30 82 01 0a", "must hold PEM certificates"),
+            (cut, "must hold PEM certificates"),
+            (&inside, "must hold PEM certificates"),
+            ("-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n", "cannot be read"),
+        ] {
+            let error = load(pem.as_bytes()).unwrap_err();
+            assert!(error.contains("\"ca\"") && error.contains(said), "{pem}: {error}");
+        }
+        std::fs::remove_file(directory.path().join("ca.pem")).unwrap();
+        let error = format!("{:#}", Config::load(&path).unwrap_err());
+        assert!(error.contains("ca.pem does not exist"), "{error}");
+        std::fs::create_dir(directory.path().join("ca.pem")).unwrap();
+        let error = format!("{:#}", Config::load(&path).unwrap_err());
+        assert!(error.contains("cannot read"), "{error}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! berth-agent check  --config agent.json   # explains what is wrong
 //! berth-agent run    --config agent.json   # what the service manager starts
 //! berth-agent status --config agent.json --json
+//! berth-agent unit   --config agent.json   # prints the systemd unit that runs it
 //! berth-agent erase  --i-am-the-owner      # breaks a running rental; the agent must be stopped
 //! ```
 //!
@@ -24,6 +25,10 @@
 //! | [`workload`] | what runs for the renter |
 //! | [`erase`] | numbered, re-entrant steps that end in a receipt |
 //! | [`server`] | the HTTP calls |
+//! | [`tls`] | whom to trust while the clock is not set |
+//! | [`clock`] | the only place that reads clocks |
+//! | [`bandwidth`] | measures the way from the server |
+//! | [`service`] | what the service manager is told, and its unit |
 //! | [`run`] | the loop that ties them together |
 //!
 //! # Correctness
@@ -36,7 +41,9 @@
 //! the server has destroyed its half of the key, unless offline resume kept that half here. A directory volume is erased
 //! by removing its files, which gives no physical guarantee on flash. Receipts say what was done and what could not be.
 
+pub mod bandwidth;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod decide;
 mod dice;
@@ -50,7 +57,9 @@ pub mod pace;
 pub mod record;
 pub mod run;
 pub mod server;
+pub mod service;
 pub mod status;
+pub mod tls;
 pub mod tree;
 pub mod volume;
 pub mod workload;

@@ -10,12 +10,14 @@
 //! * Nothing durable changes unless the change was written first; a record that cannot be written stops everything but
 //!   running on and stopping.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use domain::wire::{self, PollRequest, SignedPoll};
 use tracing::{info, warn};
 
 use crate::{
+    clock::{self, Boot},
+    config::is_local,
     dice,
     heard::{Heard, Why, Word},
     pace,
@@ -64,6 +66,8 @@ impl Agent {
     pub async fn run(&mut self) {
         let mut pace = Pace::default();
         self.start().await;
+        let first = pace::first(is_local(&self.config.server), clock::uptime(), dice::unit());
+        self.sleep(first).await;
         loop {
             let wait = self.turn(&mut pace).await;
             self.sleep(wait).await;
@@ -90,7 +94,7 @@ impl Agent {
     async fn turn(&mut self, pace: &mut Pace) -> Duration {
         let wait_s = if pace.settled { self.patience() } else { 0 };
         let order = self.order();
-        let asked = Instant::now();
+        let asked = Boot::now();
         let word = match self.ask(wait_s).await {
             Ok(word) => word,
             Err(Silent { why, retry_after }) => {
@@ -130,7 +134,7 @@ impl Agent {
 
     /// How long a question may wait: not so long that the last word lapses meanwhile.
     fn patience(&self) -> u32 {
-        let left = self.lapse().map(|lapse| lapse.saturating_duration_since(Instant::now()).as_secs() / 2);
+        let left = self.lapse().map(|lapse| lapse.left().as_secs() / 2);
         left.and_then(|left| u32::try_from(left).ok()).map_or(WAIT_S, |left| left.min(WAIT_S))
     }
 
@@ -151,13 +155,13 @@ impl Agent {
         let signed = SignedPoll(wire::sign(&request, &self.key));
         let question = Question { signed, nonce: request.nonce, wait_s };
         let (server, record) = (self.uplink.clone(), self.record().clone());
-        let sent = Instant::now();
+        let sent = Boot::now();
         let poll = async move { server.poll(&record, root, record.device, &question).await };
         let word = match self.lapse() {
             None => poll.await?,
-            Some(lapse) => match tokio::time::timeout_at(lapse.into(), poll).await {
-                Ok(answered) => answered?,
-                Err(_) => {
+            Some(lapse) => tokio::select! {
+                answered = poll => answered?,
+                () = clock::sleep_until(lapse) => {
                     self.lapsed();
                     return Err(Why::Lapsed.into());
                 }
@@ -170,15 +174,15 @@ impl Agent {
     /// Sleeps. If the last word lapses on the way, the workload is stopped and the server asked again soon: the lapse may
     /// be the end of the paid time, and a tombstone or an extension may wait.
     async fn sleep(&mut self, wait: Duration) {
-        let end = Instant::now() + wait;
+        let end = Boot::now() + wait;
         let Some(lapse) = self.lapse().filter(|lapse| *lapse < end) else {
-            return tokio::time::sleep_until(end.into()).await;
+            return clock::sleep_until(end).await;
         };
-        tokio::time::sleep_until(lapse.into()).await;
+        clock::sleep_until(lapse).await;
         self.lapsed();
         self.act(&Heard::Silence(Why::Lapsed)).await;
-        let soon = Instant::now() + Duration::from_secs_f64(LAPSE_RETRY_S * dice::unit());
-        tokio::time::sleep_until(soon.min(end).into()).await;
+        let soon = Boot::now() + Duration::from_secs_f64(LAPSE_RETRY_S * dice::unit());
+        clock::sleep_until(soon.min(end)).await;
     }
 
     fn lapsed(&mut self) {

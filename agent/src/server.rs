@@ -1,6 +1,6 @@
 //! The HTTP calls. Whatever is not the expected answer is a [`Why`].
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
@@ -13,11 +13,14 @@ use domain::{
 };
 use reqwest::{Client, Method, Response, header::RETRY_AFTER};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tokio::sync::OnceCell;
 
 use crate::{
+    bandwidth,
     config::Secret,
     heard::{Why, Word},
     record::Record,
+    tls::{Floor, Tls},
 };
 
 /// How long a connection may take to open.
@@ -74,6 +77,9 @@ pub trait Uplink: Send + Sync {
 
     /// Gives a sign of life while there is no time to ask.
     async fn check_in(&self, server: &str, check_in: &SignedCheckIn) -> Result<(), Silent>;
+
+    /// kbit/s from the server to here, measured at the first question; none when it could not be measured then.
+    async fn bandwidth(&self, server: &str) -> Option<u64>;
 }
 
 /// A server, seen from a device.
@@ -81,6 +87,8 @@ pub trait Uplink: Send + Sync {
 pub struct Server {
     http: Client,
     key: Secret,
+    floor: Floor,
+    bandwidth: Arc<OnceCell<Option<u64>>>,
 }
 
 #[derive(Deserialize)]
@@ -90,19 +98,18 @@ struct Problem {
 }
 
 impl Server {
-    /// A client that shows the enrolment key.
+    /// A client that shows the enrolment key. Every verified answer raises the floor that certificates are judged by.
     ///
     /// # Errors
     /// When TLS cannot be set up.
-    pub fn new(key: Secret) -> anyhow::Result<Self> {
-        // Fails only when a provider is installed already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+    pub fn new(key: Secret, tls: &Tls) -> anyhow::Result<Self> {
         let http = Client::builder()
+            .tls_backend_preconfigured(tls.client()?)
             .connect_timeout(Duration::from_secs(CONNECT_S))
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("berth-agent/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { http, key })
+        Ok(Self { http, key, floor: tls.floor.clone(), bandwidth: Arc::default() })
     }
 
     /// Whether the server is ready.
@@ -119,6 +126,20 @@ impl Server {
     /// Silence.
     pub async fn knows_key(&self, server: &str) -> Result<(), Silent> {
         self.call(Method::GET, server, "/v1/device/events?limit=1", None::<&()>, 0).await.map(drop)
+    }
+
+    /// Begins to download `count` bytes that mean nothing.
+    ///
+    /// # Errors
+    /// Silence.
+    pub(crate) async fn bytes(&self, server: &str, count: u64) -> Result<Response, Silent> {
+        let request = self.http.get(format!("{server}/v1/device/bandwidth?bytes={count}"));
+        let response = request.bearer_auth(self.key.reveal()).send().await.map_err(unreachable)?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let why = Why::Refused { status: response.status().as_u16(), detail: None };
+        Err(Silent { why, retry_after: retry_after(&response) })
     }
 
     async fn call(
@@ -184,7 +205,9 @@ impl Uplink for Server {
             };
             Word::open(&envelope, &expect(record, root, device, question.nonce))
         };
-        open().map_err(|e| Why::Unbelieved(e).into())
+        let word = open().map_err(Why::Unbelieved)?;
+        self.floor.raise(word.server_time());
+        Ok(word)
     }
 
     async fn register(&self, server: &str, request: &SignedRegistration) -> Result<Grant, Silent> {
@@ -202,6 +225,10 @@ impl Uplink for Server {
 
     async fn check_in(&self, server: &str, check_in: &SignedCheckIn) -> Result<(), Silent> {
         self.call(Method::POST, server, "/v1/device/check-ins", Some(check_in), 0).await.map(drop)
+    }
+
+    async fn bandwidth(&self, server: &str) -> Option<u64> {
+        *self.bandwidth.get_or_init(|| bandwidth::measure(self, server)).await
     }
 }
 

@@ -12,10 +12,11 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::{
-    config::Config,
+    config::{Config, is_local},
     decide::Label,
     record::{Held, Loaded, Store, StoreError},
     server::Server,
+    tls::{Floor, Tls},
 };
 
 /// What `status` shows; never a credential.
@@ -146,7 +147,8 @@ pub async fn check(path: &Path) -> anyhow::Result<bool> {
     if config.server.starts_with("http://") && !is_local(&config.server) {
         println!("note  {} is not encrypted: others can read the enrolment key; use https://", config.server);
     }
-    let server = Server::new(config.key.clone())?;
+    let floor = Floor::new(status.not_before.unwrap_or_default());
+    let server = Server::new(config.key.clone(), &Tls::new(config.ca.clone(), floor))?;
     match server.ready(&config.server).await {
         Ok(()) => {
             println!("ok    {} is ready", config.server);
@@ -158,9 +160,4 @@ pub async fn check(path: &Path) -> anyhow::Result<bool> {
         Err(silent) => wrong(format!("{}: {}", config.server, silent.why)),
     }
     Ok(sound)
-}
-
-fn is_local(server: &str) -> bool {
-    let host = reqwest::Url::parse(server).ok().and_then(|url| url.host_str().map(str::to_owned));
-    host.is_some_and(|host| host == "localhost" || host.starts_with("127.") || host == "[::1]")
 }

@@ -6,9 +6,10 @@
 //! # Correctness
 //! Nobody holds the server up: request headers must arrive within [`HEADERS`], which also ends idle keep-alive
 //! connections; at most [`MAX_CONNECTIONS`] are open, and never so many that files of the stores cannot be opened. Further
-//! ones wait in the kernel's queue. A failed accept (out of files) is tried again after a pause, not in a busy loop.
+//! ones wait in the kernel's queue, which is long enough for a whole fleet that comes back from a power cut at once: who
+//! finds it full tries again only after a second, then three, then seven. A failed accept (out of files) is tried again after a pause, not in a busy loop.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -18,17 +19,44 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use rustix::process::{Resource, getrlimit, setrlimit};
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{
+    net::{TcpListener, TcpSocket, lookup_host},
+    sync::Semaphore,
+};
 use tokio_util::sync::CancellationToken;
 
 /// Connections open at once, at most.
 const MAX_CONNECTIONS: u64 = 20_000;
+/// Connections that may wait to be accepted; the kernel allows `net.core.somaxconn` of them at most.
+const QUEUE: u32 = 4_096;
 /// Files kept free for the stores and for what runs beside the API.
 const FILES_KEPT: u64 = 256;
 /// How long a request's headers may take to arrive.
 const HEADERS: Duration = Duration::from_secs(30);
 /// The pause after a failed accept.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// Listens on an address such as `localhost:8080`: on the first of those that it stands for that can be listened on.
+///
+/// # Errors
+/// When it can be listened on nowhere.
+pub async fn bind(address: &str) -> io::Result<TcpListener> {
+    let listen = |address: SocketAddr| {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // After a restart, connections of the server before may linger.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(QUEUE)
+    };
+    let mut failed = io::Error::new(io::ErrorKind::InvalidInput, "it stands for no address");
+    for address in lookup_host(address).await? {
+        match listen(address) {
+            Ok(listener) => return Ok(listener),
+            Err(e) => failed = e,
+        }
+    }
+    Err(failed)
+}
 
 /// Serves until stopped; then ends idle connections and waits for requests under way.
 pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
@@ -89,6 +117,20 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
+
+    #[tokio::test]
+    async fn more_clients_than_a_short_queue_holds_wait_to_be_accepted() {
+        let listener = bind("localhost:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        // Nobody accepts, and whoever finds the queue full would wait for a second or more.
+        let mut waiting = Vec::new();
+        for _ in 0..600 {
+            let opened =
+                tokio::time::timeout(Duration::from_secs(30), tokio::net::TcpStream::connect(address));
+            waiting.push(opened.await.expect("the queue is full").unwrap());
+        }
+        assert!(bind("localhost").await.is_err() && bind(&address.to_string()).await.is_err());
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_never_finishes_its_headers_is_let_go() {

@@ -90,7 +90,10 @@ impl Agent {
             v: wire::VERSION,
             device_key: self.public_key(),
             config_hash: self.config.hash(),
-            hardware: hardware::report(self.volume.look(|volume| volume.size_mib())),
+            hardware: hardware::report(
+                self.volume.look(|volume| volume.size_mib()),
+                self.uplink.bandwidth(&self.record.server).await,
+            ),
         };
         let request = SignedRegistration(wire::sign(&registration, &self.key));
         let grant = self.uplink.register(&self.record.server, &request).await?;

@@ -1,9 +1,6 @@
 //! The record, and what is known of this start.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use domain::{
     id::Epoch,
@@ -17,6 +14,7 @@ use uuid::Uuid;
 
 use super::Parts;
 use crate::{
+    clock::Boot,
     config::Config,
     decide::{Access, Conflict, Label, Local, Next, Row, State},
     heard::{Demand, Said, Word},
@@ -52,7 +50,7 @@ pub struct Agent {
     boot_id: Uuid,
     pub(super) impaired: bool,
     /// The last `Run`: for which lease, and until when it stands.
-    word: Option<(Epoch, Instant)>,
+    word: Option<(Epoch, Boot)>,
     pub(super) running: Option<Epoch>,
     /// The volume did not open on this word.
     pub(super) broken: bool,
@@ -60,7 +58,7 @@ pub struct Agent {
     pub(super) conflict: Option<Conflict>,
     /// What does not work although it was decided.
     pub(super) trouble: Option<Conflict>,
-    floor_seen: Instant,
+    floor_seen: Boot,
 }
 
 impl Agent {
@@ -89,7 +87,7 @@ impl Agent {
             last_row: None,
             conflict: None,
             trouble: None,
-            floor_seen: Instant::now(),
+            floor_seen: Boot::now(),
         };
         if let Loaded::Unreadable(why) = &loaded {
             error!(why, label = ?agent.label(), "the record is unreadable; going by the volume's label");
@@ -111,7 +109,7 @@ impl Agent {
         if self.volume.look(|volume| volume.is_open()) && self.workload.running(device).await == Some(epoch) {
             info!(%device, epoch, "the workload runs already");
             self.running = Some(epoch);
-            self.word = Some((epoch, Instant::now() + ADOPTED));
+            self.word = Some((epoch, Boot::now() + ADOPTED));
         }
     }
 
@@ -132,7 +130,7 @@ impl Agent {
     /// What the decision table looks at.
     pub(super) fn local(&self) -> Local {
         let state = self.record.state().filter(|_| self.readable).unwrap_or(State::Unknown);
-        let standing = |(epoch, until): &(Epoch, Instant)| *epoch == self.epoch() && Instant::now() < *until;
+        let standing = |(epoch, until): &(Epoch, Boot)| *epoch == self.epoch() && Boot::now() < *until;
         Local {
             state,
             label: self.label(),
@@ -176,7 +174,7 @@ impl Agent {
     /// Writes the record; a failure is remembered as impairment.
     pub(super) fn save(&mut self) -> bool {
         self.record.floor = self.now();
-        self.floor_seen = Instant::now();
+        self.floor_seen = Boot::now();
         let aside = if self.written.is_none() { self.store.set_aside() } else { Ok(()) };
         match aside.and_then(|()| self.store.save(&self.record)) {
             Ok(()) => {
@@ -201,11 +199,11 @@ impl Agent {
     }
 
     /// Keeps what a verified word says about order and time, and how long it stands.
-    pub(super) fn learn(&mut self, word: &Word, sent: Instant) {
+    pub(super) fn learn(&mut self, word: &Word, sent: Boot) {
         let now = self.now();
         self.record.learn(word);
         self.record.floor = self.record.floor.max(now);
-        self.floor_seen = Instant::now();
+        self.floor_seen = Boot::now();
         if let Said::Run { epoch, key_half: Some(sealed), .. } = word.said() {
             match KeyHalf::open(sealed, &self.key, word.device(), *epoch) {
                 Some(half) => self.keyring.hear(*epoch, half),
@@ -267,12 +265,12 @@ impl Agent {
     }
 
     /// When the workload must stop unless the server speaks again; none while nothing runs.
-    pub(super) fn lapse(&self) -> Option<Instant> {
+    pub(super) fn lapse(&self) -> Option<Boot> {
         self.running?;
         let paid = match &self.record.held {
             Held::Leased { until: Some(until), .. } => {
                 let left = u64::try_from(until.since(self.record.floor)).unwrap_or(0);
-                self.floor_seen.checked_add(Duration::from_secs(left))
+                Some(self.floor_seen + Duration::from_secs(left))
             }
             _ => None,
         };

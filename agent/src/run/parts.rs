@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use domain::time::Time;
 use ed25519_dalek::SigningKey;
 use uuid::Uuid;
 
@@ -11,8 +12,9 @@ use crate::{
     config::Config,
     dice, identity,
     keyring::Keyring,
-    record::Store,
+    record::{Loaded, Store},
     server::{Server, Uplink},
+    tls::{Floor, Tls},
     tree::Disk,
     volume::Volume,
     workload::Workload,
@@ -45,6 +47,11 @@ impl Agent {
     /// When another agent runs on it, or it cannot be used.
     pub async fn open(config: Config) -> anyhow::Result<Self> {
         let store = Store::lock(&config.data_dir)?;
+        let floor = match Store::look(&config.data_dir) {
+            Loaded::Record(record) => record.floor,
+            Loaded::Missing | Loaded::Unreadable(_) => Time::default(),
+        };
+        let tls = Tls::new(config.ca.clone(), Floor::new(floor));
         let key = identity::load_or_create(&config.data_dir).context("cannot use the device key")?;
         let parts = Parts {
             store,
@@ -52,7 +59,7 @@ impl Agent {
             keyring: Keyring::new(Arc::new(Disk), config.data_dir.join("volume.half")),
             volume: config.volume.volume(&config.data_dir, dice::uuid()),
             workload: config.workload.workload(),
-            uplink: Arc::new(Server::new(config.key.clone())?),
+            uplink: Arc::new(Server::new(config.key.clone(), &tls)?),
             boot_id: dice::uuid(),
             config,
         };

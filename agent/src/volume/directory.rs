@@ -26,7 +26,7 @@ use uuid::Uuid;
 use super::{Evidence, Job, Owner, Volume, VolumeError, io_error};
 use crate::{
     decide::Label,
-    file,
+    file, hardware,
     keyring::VolumeKey,
     tree::{Disk, Entry, Tree},
 };
@@ -151,9 +151,7 @@ impl Volume for Directory {
     }
 
     fn size_mib(&self) -> u64 {
-        let existing = self.path.ancestors().find(|p| p.exists()).unwrap_or(Path::new("/"));
-        let size = rustix::fs::statvfs(existing);
-        size.map(|fs| fs.f_frsize.saturating_mul(fs.f_blocks) / (1 << 20)).unwrap_or_default()
+        hardware::disk_mib(&self.path)
     }
 
     fn owner(&self) -> Result<Option<Owner>, String> {

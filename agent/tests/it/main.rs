@@ -6,6 +6,8 @@ mod docker;
 mod kit;
 mod life;
 mod power;
+mod service;
 mod silence;
+mod tls;
 mod wander;
 mod wire;

@@ -2,16 +2,14 @@
 
 use anyhow::Context;
 use clap::Args;
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Common, rebuild};
 use crate::{
     accounts,
     app::{App, DataDir},
     clock::Clock,
+    listen,
     server::Server,
 };
 
@@ -32,7 +30,7 @@ impl Serve {
         let data = DataDir::open(&common.data())?;
         let _alone = data.lock()?;
         let app = App::open(&data, config, Clock::System, rebuild::bar()).await?;
-        let listener = TcpListener::bind(&listen).await;
+        let listener = listen::bind(&listen).await;
         let listener =
             listener.with_context(|| format!("cannot listen on {listen}; choose another with --listen"))?;
         let set_up = accounts::offer_set_up(&app).await?;

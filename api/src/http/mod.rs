@@ -7,6 +7,7 @@
 pub mod accounts;
 pub mod answer;
 pub mod auth;
+pub mod bandwidth;
 pub mod contracts;
 pub mod data;
 pub mod devices;
@@ -40,7 +41,7 @@ pub mod tokens;
 pub mod treasury;
 pub mod webhooks;
 
-use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
+use axum::{Extension, Router, extract::DefaultBodyLimit, middleware, routing::get};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
 
@@ -57,6 +58,7 @@ pub fn router(app: App) -> Router {
         .route_layer(middleware::from_fn_with_state(app.clone(), idempotency::once))
         .fallback(frame::no_such_path)
         .method_not_allowed_fallback(frame::no_such_method)
+        .layer(Extension(bandwidth::Slots::default()))
         .layer(DefaultBodyLimit::max(frame::MAX_BODY))
         .layer(middleware::from_fn_with_state(app.clone(), frame::frame))
         .with_state(app)
@@ -87,6 +89,7 @@ fn public() -> OpenApiRouter<App> {
         .routes(routes!(machine::check_in))
         .routes(routes!(machine::send_receipt))
         .routes(routes!(machine::device_events))
+        .routes(routes!(bandwidth::send_bytes))
 }
 
 fn for_owners() -> OpenApiRouter<App> {

@@ -5,6 +5,7 @@ mod audit;
 mod bad_devices;
 mod bad_orders;
 mod bad_requests;
+mod bandwidth;
 mod bare;
 mod books;
 mod clones;

@@ -70,6 +70,7 @@ const TABLE: &[(&str, u16, &[&str])] = &[
     // The lease has not ended.
     ("send_receipt", 409, &["device"]),
     ("device_events", 200, &["device"]),
+    ("send_bytes", 200, &["device"]),
     ("enrol_device", 201, OWNERS),
     ("list_devices", 200, DEVICE_READERS),
     ("get_device", 200, &["owner", "auditor", "operator"]),
@@ -206,6 +207,7 @@ impl World {
         match operation.name.as_str() {
             "get_order" => format!("{path}?marketplace=shop"),
             "price_term" => format!("{path}?term_s=3600"),
+            "send_bytes" => format!("{path}?bytes=10"),
             _ => path,
         }
     }
@@ -257,7 +259,7 @@ impl World {
         if let Some(body) = self.body(&operation.name, actor) {
             call = call.json(&body);
         }
-        if operation.name == "stream_events" {
+        if ["stream_events", "send_bytes"].contains(&operation.name.as_str()) {
             call.open().await.status().as_u16()
         } else {
             call.send().await.status.as_u16()

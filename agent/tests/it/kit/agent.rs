@@ -1,6 +1,7 @@
 //! A real agent process with a directory of its own.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -60,8 +61,13 @@ impl Device {
     }
 
     pub fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    /// Starts it with more in its environment.
+    pub fn start_with(&mut self, environment: &[(&str, &OsStr)]) {
         assert!(self.child.is_none());
-        self.child = Some(spawn(self.directory.path()));
+        self.child = Some(spawn(self.directory.path(), environment));
     }
 
     /// Cuts the power.
@@ -121,9 +127,11 @@ fn command(directory: &Path) -> Command {
     command
 }
 
-fn spawn(directory: &Path) -> Child {
+fn spawn(directory: &Path, environment: &[(&str, &OsStr)]) -> Child {
     let log = File::options().create(true).append(true).open(directory.join("log")).unwrap();
-    command(directory).arg("run").stdout(Stdio::null()).stderr(log).spawn().unwrap()
+    let mut command = command(directory);
+    command.envs(environment.iter().copied());
+    command.arg("run").stdout(Stdio::null()).stderr(log).spawn().unwrap()
 }
 
 /// Restarts an agent until dropped.
@@ -146,14 +154,14 @@ impl Killer {
 
 impl Supervisor {
     fn start(directory: PathBuf) -> Self {
-        let child = Arc::new(Mutex::new(spawn(&directory)));
+        let child = Arc::new(Mutex::new(spawn(&directory, &[])));
         let (over, starts) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(1)));
         let (watched, ended, counted) = (child.clone(), over.clone(), starts.clone());
         let thread = std::thread::spawn(move || {
             while !ended.load(Ordering::SeqCst) {
                 let mut child = watched.lock().unwrap();
                 if child.try_wait().unwrap().is_some() {
-                    *child = spawn(&directory);
+                    *child = spawn(&directory, &[]);
                     counted.fetch_add(1, Ordering::SeqCst);
                 }
                 drop(child);

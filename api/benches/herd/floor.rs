@@ -1,0 +1,24 @@
+//! The least that a server can do: read the question, wait, answer as many bytes.
+
+use std::time::Duration;
+
+use axum::{Json, Router, routing::post};
+use serde_json::Value;
+
+/// About as long as a signed answer.
+const ANSWER_BYTES: usize = 1_100;
+
+/// Serves until killed.
+pub async fn serve() {
+    // The kernel's queue is as long as the real server's.
+    let listener = api::listen::bind("127.0.0.1:0").await.expect("it listens");
+    println!("http://{}/", listener.local_addr().expect("an address"));
+    let router = Router::new().route("/v1/device/poll", post(answer));
+    axum::serve(listener, router).await.expect("it serves");
+}
+
+async fn answer(Json(question): Json<Value>) -> String {
+    let wait_s = question["wait_s"].as_u64().unwrap_or(0);
+    tokio::time::sleep(Duration::from_secs(wait_s)).await;
+    "x".repeat(ANSWER_BYTES)
+}
