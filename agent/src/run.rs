@@ -28,9 +28,11 @@ mod demand;
 mod hands;
 mod memory;
 mod parts;
+mod signal;
 
 pub use memory::Agent;
 pub use parts::Parts;
+use signal::Signal;
 
 /// How long a question may wait at the server for news.
 const WAIT_S: u32 = 25;
@@ -65,11 +67,12 @@ impl Agent {
     /// Runs until the future is dropped, which may happen at any point.
     pub async fn run(&mut self) {
         let mut pace = Pace::default();
-        self.start().await;
+        let mut signal = Signal::of(self);
+        signal.during(self.record.server.clone(), self.start()).await;
         let first = pace::first(is_local(&self.config.server), clock::uptime(), dice::unit());
         self.sleep(first).await;
         loop {
-            let wait = self.turn(&mut pace).await;
+            let wait = signal.during(self.record.server.clone(), self.turn(&mut pace)).await;
             self.sleep(wait).await;
         }
     }
