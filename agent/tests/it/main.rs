@@ -5,6 +5,7 @@ mod decisions;
 mod docker;
 mod kit;
 mod life;
+mod luks;
 mod power;
 mod service;
 mod silence;

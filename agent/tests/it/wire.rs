@@ -15,12 +15,11 @@ use domain::{
     },
 };
 use ed25519_dalek::SigningKey;
-use rand::{TryCryptoRng, TryRng};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::kit::signer::{DEVICE, Signer};
+use crate::kit::signer::{DEVICE, SameDice, Signer};
 
 const NONCE: Nonce = Nonce([7; 32]);
 const NOW: Time = Time::from_unix(1_795_338_000);
@@ -55,22 +54,7 @@ fn run(key_half: Option<SealedHalf>, offline_resume: bool) -> Verdict {
 
 /// Always the same: a recorded message cannot be sealed anew.
 fn sealed_half() -> SealedHalf {
-    struct Same;
-    impl TryRng for Same {
-        type Error = std::convert::Infallible;
-        fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-            Ok(7)
-        }
-        fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-            Ok(7)
-        }
-        fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
-            bytes.fill(7);
-            Ok(())
-        }
-    }
-    impl TryCryptoRng for Same {}
-    KeyHalf::new([8; 32]).seal(&public(), DEVICE, 2, &mut Same).unwrap()
+    KeyHalf::new([8; 32]).seal(&public(), DEVICE, 2, &mut SameDice).unwrap()
 }
 
 fn value(message: &impl Serialize) -> Value {

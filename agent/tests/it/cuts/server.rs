@@ -19,7 +19,7 @@ use domain::{
 };
 
 use super::disk::Machine;
-use crate::kit::signer::{DEVICE, Signer};
+use crate::kit::signer::{DEVICE, SameDice, Signer};
 
 /// What the server holds for its device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,24 +57,6 @@ pub struct Server {
     signer: Signer,
     books: Arc<Mutex<Books>>,
 }
-
-struct Dice;
-
-impl rand::TryRng for Dice {
-    type Error = std::convert::Infallible;
-    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-        Ok(1)
-    }
-    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-        Ok(1)
-    }
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
-        bytes.fill(1);
-        Ok(())
-    }
-}
-
-impl rand::TryCryptoRng for Dice {}
 
 /// The server's time never moves.
 pub const NOW: Time = Time::from_unix(1_800_000_000);
@@ -134,7 +116,7 @@ impl Server {
             }
             Lease::Running(epoch) => {
                 let half = books.halves.iter().find(|(of, _)| *of == epoch).map(|(_, half)| half);
-                let key_half = half.and_then(|half| half.seal(&poll.device_key, DEVICE, epoch, &mut Dice));
+                let key_half = half.and_then(|half| half.seal(&poll.device_key, DEVICE, epoch, &mut SameDice));
                 let until = Some(NOW.plus(86_400));
                 Verdict::Run {
                     epoch,

@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod engine;
 pub mod images;
+pub mod machine;
 pub mod server;
 pub mod signer;
 pub mod skip;

@@ -15,10 +15,10 @@ use axum::{
 };
 use domain::{
     id::{Epoch, GatewayName, Subdomain},
-    key::PublicKey,
+    key::{PublicKey, SealedHalf},
     time::{Seconds, Time},
     wire::{
-        Answer, Grant, PollRequest, Receipt, ServerSigned, SignedPoll, SignedReceipt, SignedRegistration,
+        Answer, Grant, KeyHalf, PollRequest, Receipt, ServerSigned, SignedPoll, SignedReceipt, SignedRegistration,
         VERSION, Verdict,
     },
 };
@@ -26,7 +26,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Notify;
 
-use super::signer::{DEVICE, Signer};
+use super::signer::{DEVICE, SameDice, Signer};
 
 /// The enrolment key of every test.
 pub const KEY: &str = "enrolment-key-of-the-tests";
@@ -73,6 +73,8 @@ pub struct World {
     pub until: Option<Time>,
     pub valid_for_s: Seconds,
     pub device_key: Option<PublicKey>,
+    /// Whether `Run` carries the server's half of the volume key.
+    pub halves: bool,
     pub mood: Mood,
     pub polls: Vec<PollRequest>,
     pub receipts: Vec<Receipt>,
@@ -102,6 +104,7 @@ impl FakeServer {
             until: Some(NOW.plus(86_400)),
             valid_for_s: 600,
             device_key: None,
+            halves: false,
             mood: Mood::Honest,
             polls: Vec::new(),
             receipts: Vec::new(),
@@ -209,6 +212,11 @@ impl World {
         }
     }
 
+    fn half(&self, poll: &PollRequest, epoch: Epoch) -> Option<SealedHalf> {
+        let half = KeyHalf::new([u8::try_from(epoch).unwrap(); 32]);
+        self.halves.then(|| half.seal(&poll.device_key, DEVICE, epoch, &mut SameDice).unwrap())
+    }
+
     fn verdict(&self, poll: &PollRequest) -> Verdict {
         let known = self.device_key == Some(poll.device_key);
         match self.lease {
@@ -218,7 +226,7 @@ impl World {
                 epoch,
                 until: self.until,
                 valid_for_s: self.valid_for_s,
-                key_half: None,
+                key_half: self.half(poll, epoch),
                 offline_resume: false,
             },
             Lease::Ended(epoch) => Verdict::End { tombstone: self.signer.tombstone(epoch) },
