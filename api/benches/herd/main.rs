@@ -18,7 +18,7 @@
 //! | `HERD_SPREAD_S` | the first polls are spread over this | 60 |
 //! | `HERD_STEADY_S` | how long they go on | 60 |
 //! | `HERD_WAIT_S` | how long a poll waits for news | 25 |
-//! | `HERD_LOST` | `1`: the server has given all of them up, and writes down that each is back | 0 |
+//! | `HERD_LOST` | `1`: the server has given all of them up, and writes down that each is back (in the first round) | 0 |
 //! | `HERD_ONLY` | `spread` or `at-once` | both |
 //!
 //! Each process needs about a thousand files more than there are devices.
