@@ -97,7 +97,11 @@ fn real_volume_is_prepared_sealed_opened_and_erased() {
     assert!(volume.is_open());
     fs::write(volume.data().join("letter"), LETTER).unwrap();
     volume.prepare(&owner(1), Some(&key(1))).unwrap();
-    assert_eq!(fs::read_to_string(volume.data().join("letter")).unwrap(), LETTER, "preparing twice is preparing once");
+    assert_eq!(
+        fs::read_to_string(volume.data().join("letter")).unwrap(),
+        LETTER,
+        "preparing twice is preparing once"
+    );
     assert!(matches!(volume.prepare(&owner(2), Some(&key(2))), Err(VolumeError::Fenced { epoch: 2, .. })));
 
     volume.close().unwrap();
@@ -112,7 +116,10 @@ fn real_volume_is_prepared_sealed_opened_and_erased() {
 
     let (evidence, right) = (volume.evidence(), key(1));
     let job = Job { epoch: 1, evidence: evidence.as_ref(), key: Some(&right), again: false };
-    assert!(matches!(volume.erase(4, &job), Err(VolumeError::NotErased { .. })), "an open volume is not erased");
+    assert!(
+        matches!(volume.erase(4, &job), Err(VolumeError::NotErased { .. })),
+        "an open volume is not erased"
+    );
     for step in 0..volume.steps().len() - 1 {
         let first = volume.erase(step, &job).unwrap();
         let again = volume.erase(step, &job).unwrap();
@@ -154,7 +161,10 @@ fn real_volume_whose_formatting_was_cut_off_is_formatted_anew() {
     };
     format(&header::label(1));
     assert_eq!(medium.volume().label(), Label::Epoch(1));
-    assert!(matches!(medium.volume().open(1, Some(&key(1))), Err(VolumeError::Fenced { .. })), "it holds no files yet");
+    assert!(
+        matches!(medium.volume().open(1, Some(&key(1))), Err(VolumeError::Fenced { .. })),
+        "it holds no files yet"
+    );
     // The second copy of the header had not reached the medium.
     let file = fs::OpenOptions::new().write(true).open(medium.path()).unwrap();
     file.write_all_at(&[0; 0x4000], 0x4000).unwrap();
@@ -245,7 +255,10 @@ fn close_all() {
         let name = entry.file_name();
         let name = name.to_str().unwrap();
         // The names that agents give, not those of the other tests here.
-        if name.strip_prefix("berth-").is_some_and(|rest| rest.len() == 12 && rest.chars().all(|c| c.is_ascii_hexdigit())) {
+        if name
+            .strip_prefix("berth-")
+            .is_some_and(|rest| rest.len() == 12 && rest.chars().all(|c| c.is_ascii_hexdigit()))
+        {
             assert!(Command::new("cryptsetup").args(["close", name]).status().unwrap().success());
         }
     }
@@ -258,7 +271,12 @@ fn luks_works_here_or_in_a_virtual_machine() {
     }
     let said = match machine::run_tests("luks::real_") {
         Ok(said) => said,
-        Err(why) => return skip("luks", &format!("this kernel has no device mapper, or not for this user, and {why}")),
+        Err(why) => {
+            return skip(
+                "luks",
+                &format!("this kernel has no device mapper, or not for this user, and {why}"),
+            );
+        }
     };
     println!("{said}");
     assert!(said.contains("the tests inside ended with 0") && said.contains("4 passed; 0 failed"), "{said}");

@@ -116,7 +116,8 @@ impl Server {
             }
             Lease::Running(epoch) => {
                 let half = books.halves.iter().find(|(of, _)| *of == epoch).map(|(_, half)| half);
-                let key_half = half.and_then(|half| half.seal(&poll.device_key, DEVICE, epoch, &mut SameDice));
+                let key_half =
+                    half.and_then(|half| half.seal(&poll.device_key, DEVICE, epoch, &mut SameDice));
                 let until = Some(NOW.plus(86_400));
                 Verdict::Run {
                     epoch,

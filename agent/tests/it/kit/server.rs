@@ -18,8 +18,8 @@ use domain::{
     key::{PublicKey, SealedHalf},
     time::{Seconds, Time},
     wire::{
-        Answer, Grant, KeyHalf, PollRequest, Receipt, ServerSigned, SignedPoll, SignedReceipt, SignedRegistration,
-        VERSION, Verdict,
+        Answer, Grant, KeyHalf, PollRequest, Receipt, ServerSigned, SignedPoll, SignedReceipt,
+        SignedRegistration, VERSION, Verdict,
     },
 };
 use serde::Deserialize;
