@@ -138,7 +138,8 @@ impl Site<'_> {
                 Held::Forsaken { volume, done, .. } => (volume, 0, done.len()),
                 _ => return Err(EraseError::NotIntended(epoch)),
             };
-            let work = Work { device, epoch, volume: volume.clone(), again: boots > 0 };
+            let (volume, workload) = (volume.clone(), record.workload.clone());
+            let work = Work { device, epoch, volume, workload, again: boots > 0 };
             let Some(step) = self.perform(done, work).await? else { return Ok(()) };
             if let Held::Erasing { done, .. } | Held::Forsaken { done, .. } = &mut record.held {
                 done.push(step);
@@ -152,19 +153,26 @@ impl Site<'_> {
         let (needs_key, steps) = self.volume.look(|volume| (volume.needs_key(), volume.steps()));
         let own = if needs_key { 2 } else { 1 };
         Ok(Some(match n {
+            0 if !["", self.workload.kind()].contains(&work.workload.as_str()) => {
+                let was = &work.workload;
+                let text =
+                    format!("it was of the kind {was:?}: put that back into agent.json until it is erased");
+                return Err(WorkloadError(text).into());
+            }
             0 => {
                 let detail = self.workload.remove(work.device, work.epoch).await?;
                 EraseStep { step: "stop workload".into(), result: result_of(&detail), detail: short(detail) }
             }
             1 if needs_key => {
                 self.keyring.remember(work.device, work.epoch);
-                let kept = self.keyring.keeps(work.epoch);
+                let kept = self.keyring.kept(work.epoch);
                 let there = self.keyring.destroy(work.epoch).map_err(EraseError::Half)?;
                 let detail = match (there, kept) {
                     (true, true) => {
-                        "overwritten, with the server's half that offline resume kept here: best effort"
+                        "overwritten, and offline resume had kept the server's half here: best effort"
                     }
                     (true, false) => "overwritten; the server's half was never kept here",
+                    (false, _) if work.again => "there was none left",
                     (false, _) => "there was none",
                 };
                 let result = if there { StepResult::Done } else { StepResult::NothingThere };
@@ -190,6 +198,7 @@ struct Work {
     device: DeviceId,
     epoch: Epoch,
     volume: Option<Evidence>,
+    workload: String,
     again: bool,
 }
 

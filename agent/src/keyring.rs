@@ -9,7 +9,8 @@
 //!
 //! # Correctness
 //! Without the server half the volume is noise, whatever the medium kept of the device half: that is what makes erasing
-//! certain. Keys are wiped when dropped and never shown, logged or put into the record.
+//! certain. The file is replaced whole: a power cut leaves the old one or the new one, never none. Keys are wiped when
+//! dropped and never shown, logged or put into the record.
 
 use std::{fmt, io, path::PathBuf, sync::Arc};
 
@@ -66,6 +67,9 @@ struct Kept {
     device: [u8; 32],
     #[serde(default, skip_serializing_if = "Option::is_none")]
     server: Option<[u8; 32]>,
+    /// Whether the server half ever lay here: flash may keep what was replaced.
+    #[serde(default)]
+    kept_server: bool,
 }
 
 impl Drop for Kept {
@@ -100,7 +104,7 @@ impl Keyring {
         match self.read()? {
             Some(kept) if kept.epoch == epoch => Ok(()),
             Some(kept) if kept.epoch > epoch => Err(io::Error::other("a later lease's key half lies there")),
-            Some(_) | None => self.write(&Kept { epoch, device: fresh, server: None }),
+            Some(_) | None => self.write(&Kept { epoch, device: fresh, server: None, kept_server: false }),
         }
     }
 
@@ -124,13 +128,15 @@ impl Keyring {
         if kept.server == server {
             return Ok(());
         }
-        if kept.server.is_some() {
-            file::destroy(&*self.tree, &self.path.with_extension("old"), BYTES_MAX)?;
-            self.tree.rename(&self.path, &self.path.with_extension("old"))?;
-        }
+        kept.kept_server |= server.is_some();
         kept.server = server;
-        self.write(&kept)?;
-        file::destroy(&*self.tree, &self.path.with_extension("old"), BYTES_MAX).map(|_| ())
+        self.write(&kept)
+    }
+
+    /// Whether the server half of a lease ever lay on the device.
+    #[must_use]
+    pub fn kept(&self, epoch: Epoch) -> bool {
+        self.read().ok().flatten().is_some_and(|kept| kept.epoch == epoch && kept.kept_server)
     }
 
     /// Whether the server half of a lease lies on the device.
@@ -180,12 +186,11 @@ impl Keyring {
         if self.heard.as_ref().is_some_and(|(of, _)| *of <= epoch) {
             self.heard = None;
         }
-        let old = file::destroy(&*self.tree, &self.path.with_extension("old"), BYTES_MAX)?;
         let torn = file::destroy(&*self.tree, &self.path.with_extension("tmp"), BYTES_MAX)?;
         if self.read().ok().flatten().is_some_and(|kept| kept.epoch > epoch) {
-            return Ok(old || torn);
+            return Ok(torn);
         }
-        Ok(file::destroy(&*self.tree, &self.path, BYTES_MAX)? || old || torn)
+        Ok(file::destroy(&*self.tree, &self.path, BYTES_MAX)? || torn)
     }
 
     fn read(&self) -> io::Result<Option<Kept>> {
@@ -244,7 +249,7 @@ mod tests {
         assert!(keys.keeps(3));
         assert_eq!(keyring(&directory).key(ME, 3), key);
         keys.keep(3, false).unwrap();
-        assert!(!keys.keeps(3));
+        assert!(!keys.keeps(3) && keys.kept(3), "what lay there once is not forgotten");
         assert_eq!(keyring(&directory).key(ME, 3), None);
     }
 

@@ -132,6 +132,9 @@ pub struct Record {
     pub seq: u64,
     /// The time is at least this.
     pub floor: Time,
+    /// What kind of workload the last lease was given; empty before the first.
+    #[serde(default)]
+    pub workload: String,
     /// The renter of the last lease heard of lets it resume without the server.
     #[serde(default)]
     pub offline_resume: bool,
@@ -153,6 +156,7 @@ impl Record {
             era: 0,
             seq: 0,
             floor: Time::from_unix(0),
+            workload: String::new(),
             offline_resume: false,
             held: Held::Blank,
         }

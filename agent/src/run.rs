@@ -160,7 +160,8 @@ impl Agent {
         let (server, record) = (self.uplink.clone(), self.record().clone());
         let sent = Boot::now();
         let poll = async move { server.poll(&record, root, record.device, &question).await };
-        let word = match self.lapse() {
+        // A lapse that is over must not keep the agent from asking: what could not be stopped is tried again on the answer.
+        let word = match self.lapse().filter(|lapse| !lapse.left().is_zero()) {
             None => poll.await?,
             Some(lapse) => tokio::select! {
                 answered = poll => answered?,
@@ -178,7 +179,8 @@ impl Agent {
     /// be the end of the paid time, and a tombstone or an extension may wait.
     async fn sleep(&mut self, wait: Duration) {
         let end = Boot::now() + wait;
-        let Some(lapse) = self.lapse().filter(|lapse| *lapse < end) else {
+        let ahead = |lapse: &Boot| *lapse < end && !lapse.left().is_zero();
+        let Some(lapse) = self.lapse().filter(ahead) else {
             return clock::sleep_until(end).await;
         };
         clock::sleep_until(lapse).await;

@@ -7,7 +7,7 @@ use domain::{
     id::DeviceId,
     key::{Nonce, PublicKey},
     wire::{
-        Expect, Grant, MAX_MESSAGE, ServerSigned, SignedCheckIn, SignedPoll, SignedReceipt,
+        Expect, Grant, MAX_MESSAGE, ProvenGrant, ServerSigned, SignedCheckIn, SignedPoll, SignedReceipt,
         SignedRegistration,
     },
 };
@@ -70,7 +70,12 @@ pub trait Uplink: Send + Sync {
     ) -> Result<Word, Silent>;
 
     /// Asks for a lease; the same device key is granted the same lease again.
-    async fn register(&self, server: &str, request: &SignedRegistration) -> Result<Grant, Silent>;
+    async fn register(
+        &self,
+        server: &str,
+        root: PublicKey,
+        request: &SignedRegistration,
+    ) -> Result<Grant, Silent>;
 
     /// Sends a receipt; that it was accepted is believed only from the next word.
     async fn erased(&self, server: &str, receipt: &SignedReceipt) -> Result<(), Silent>;
@@ -210,9 +215,15 @@ impl Uplink for Server {
         Ok(word)
     }
 
-    async fn register(&self, server: &str, request: &SignedRegistration) -> Result<Grant, Silent> {
+    async fn register(
+        &self,
+        server: &str,
+        root: PublicKey,
+        request: &SignedRegistration,
+    ) -> Result<Grant, Silent> {
         let body = self.call(Method::POST, server, "/v1/device/register", Some(request), 0).await?;
-        read(&body)
+        let proven: ProvenGrant = read(&body)?;
+        Ok(proven.verify(&root, request).map_err(Why::Unbelieved)?)
     }
 
     async fn erased(&self, server: &str, receipt: &SignedReceipt) -> Result<(), Silent> {

@@ -35,6 +35,9 @@ pub struct WorkloadError(pub String);
 /// Something that runs for renters.
 #[async_trait]
 pub trait Workload: Send {
+    /// How `agent.json` calls its kind.
+    fn kind(&self) -> &'static str;
+
     /// Makes the lease's workload run; does nothing when it runs already as it should.
     ///
     /// # Errors
@@ -66,6 +69,10 @@ pub struct Nothing;
 
 #[async_trait]
 impl Workload for Nothing {
+    fn kind(&self) -> &'static str {
+        "none"
+    }
+
     async fn run(&mut self, _: &Tenancy<'_>) -> Result<(), WorkloadError> {
         Ok(())
     }

@@ -6,7 +6,7 @@
 //!
 //! # Correctness
 //! A machine has one boot id at a time and never takes up an old one, so a boot id that comes back after another did is a
-//! second machine. Polls are noted when they arrive, once each, so a restart while an old poll still waits for its answer
+//! second machine: at its second poll, for one may have been late on its way. Polls are noted when they arrive, once each, so a restart while an old poll still waits for its answer
 //! is none. A record never loses count but for the one write that a torn sector may take with it; two machines that never
 //! stay up long enough to be seen twice are told apart by a count that falls again and again. After a restart of the
 //! server nothing is remembered but what stands on the operators' list: that can only delay an alarm. Memory is bounded:
@@ -35,6 +35,8 @@ pub const ADVICE: &str = "the card or the data folder of the device was copied: 
 const MAX_DEVICES: usize = 50_000;
 /// Superseded boot ids remembered of each.
 const MAX_BOOTS: usize = 8;
+/// Nonces remembered of each.
+const MAX_NONCES: usize = 16;
 /// How far a record's count may fall at a restart: one write that was torn.
 const TORN: u64 = 1;
 /// How often it may fall further before that is no accident.
@@ -47,31 +49,39 @@ struct Seen {
     boot: Uuid,
     saves: u64,
     falls: u8,
-    nonce: Nonce,
+    /// The last nonces: a poll that is sent again is no other.
+    nonces: VecDeque<Nonce>,
+    /// A poll of an earlier start came late, as one may on a bad line.
+    late: bool,
     before: VecDeque<Uuid>,
 }
 
 impl Seen {
-    const fn new(poll: &PollRequest) -> Self {
-        let PollRequest { device_key: key, boot_id: boot, saves, nonce, .. } = *poll;
-        Self { key, boot, saves, falls: 0, nonce, before: VecDeque::new() }
+    fn new(poll: &PollRequest) -> Self {
+        let PollRequest { device_key: key, boot_id: boot, saves, .. } = *poll;
+        let (nonces, before) = (VecDeque::new(), VecDeque::new());
+        Self { key, boot, saves, falls: 0, nonces, late: false, before }
     }
 
     /// Notes a poll; true when another machine must have sent it.
     fn note(&mut self, poll: &PollRequest) -> bool {
-        if poll.nonce == self.nonce {
+        if self.nonces.contains(&poll.nonce) {
             return false;
         }
-        self.nonce = poll.nonce;
+        if self.nonces.len() == MAX_NONCES {
+            self.nonces.pop_front();
+        }
+        self.nonces.push_back(poll.nonce);
         if poll.boot_id == self.boot {
             self.saves = self.saves.max(poll.saves);
             return false;
         }
         if self.before.contains(&poll.boot_id) {
-            return true;
+            return std::mem::replace(&mut self.late, true);
         }
         let fell = poll.saves > 0 && poll.saves + TORN < self.saves;
         self.falls = self.falls.saturating_add(u8::from(fell));
+        self.late = false;
         if self.before.len() == MAX_BOOTS {
             self.before.pop_front();
         }
@@ -180,8 +190,13 @@ mod tests {
 
     #[test]
     fn a_boot_id_that_comes_back_is_a_second_machine() {
-        assert_eq!(alarm(&[(1, 5), (2, 5), (1, 5)]), Some(2));
-        assert_eq!(alarm(&[(1, 0), (1, 0), (2, 0), (3, 0), (2, 0)]), Some(4));
+        assert_eq!(alarm(&[(1, 5), (2, 5), (1, 5), (2, 5), (1, 5)]), Some(4));
+        assert_eq!(alarm(&[(1, 0), (1, 0), (2, 0), (3, 0), (2, 0), (2, 0)]), Some(5));
+    }
+
+    #[test]
+    fn one_poll_that_was_late_on_its_way_is_none() {
+        assert_eq!(alarm(&[(1, 5), (2, 5), (1, 5), (2, 5), (3, 5), (2, 5), (3, 5)]), None);
     }
 
     #[test]
@@ -213,10 +228,11 @@ mod tests {
         assert!(!note(1, (1, 1)));
         let other = PollRequest { device_key: PublicKey([2; 32]), ..request(2, (2, 1)) };
         assert!(!clones.note(DEVICE, &other) && !note(3, (1, 1)));
-        assert!(!note(4, (2, 1)) && note(5, (1, 1)) && !note(6, (2, 1)));
+        assert!(!note(4, (2, 1)) && !note(5, (1, 1)) && note(6, (1, 1)) && !note(7, (2, 1)));
         assert!(clones.is_cloned(DEVICE));
         clones.forget(DEVICE);
-        assert!(!clones.is_cloned(DEVICE) && !note(7, (2, 1)) && !note(8, (1, 1)) && note(9, (2, 1)));
+        assert!(!clones.is_cloned(DEVICE) && !note(8, (2, 1)) && !note(9, (1, 1)) && !note(10, (2, 1)));
+        assert!(note(11, (2, 1)));
     }
 
     #[test]

@@ -61,8 +61,15 @@ pub async fn hand_out(
     epoch: Epoch,
     to: &PublicKey,
 ) -> Result<Option<SealedHalf>, Problem> {
-    let Some(sealed) = app.halves.sealed(device, epoch).await? else { return Ok(None) };
-    // A workload that runs goes on without the half: that must not hang on a key that an operator can restore.
+    // A workload that runs goes on without the half: that must not hang on a file or a key that an operator can restore.
+    let sealed = match app.halves.sealed(device, epoch).await {
+        Ok(Some(sealed)) => sealed,
+        Ok(None) => return Ok(None),
+        Err(e) => {
+            tracing::error!(%device, epoch, error = %e, "the key halves cannot be read");
+            return Ok(None);
+        }
+    };
     let opened = match app.keys.unseal(&context(device, epoch), &sealed) {
         Ok(opened) => Zeroizing::new(opened),
         Err(e) => {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Record,
+    Record, VERSION,
     place::Place,
     slots::{self, Found, Medium},
 };
@@ -137,6 +137,9 @@ impl Store {
 
 fn parse(payload: &[u8]) -> Result<Record, String> {
     let record: Record = serde_json::from_slice(payload).map_err(|e| e.to_string())?;
+    if record.v != VERSION {
+        return Err(format!("it has version {}, known is {VERSION}", record.v));
+    }
     record.state().ok_or("the tombstone inside does not verify")?;
     Ok(record)
 }

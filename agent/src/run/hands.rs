@@ -8,6 +8,7 @@ use tracing::{debug, error, info, warn};
 
 use super::{Agent, Turn};
 use crate::{
+    clock::{self, Boot},
     decide::{Conflict, Decision, Next, Step, decide},
     dice,
     erase::{EraseError, Site},
@@ -18,6 +19,14 @@ use crate::{
     volume::{Owner, VolumeError},
     workload::Tenancy,
 };
+
+/// Waits for a moment; for ever when there is none.
+async fn until(moment: Option<Boot>) {
+    match moment {
+        Some(moment) => clock::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
 
 /// No word leads to more changes in a row than this.
 const CHANGES_MAX: usize = 8;
@@ -96,8 +105,9 @@ impl Agent {
             ),
         };
         let request = SignedRegistration(wire::sign(&registration, &self.key));
-        let grant = self.uplink.register(&self.record.server, &request).await?;
         let unfit = |why: &str| Err(Silent::from(Why::Unfit(why.to_owned())));
+        let Some(root) = self.record.root else { return unfit("no server key is pinned") };
+        let grant = self.uplink.register(&self.record.server, root, &request).await?;
         if Some(grant.server_key) != self.record.root {
             return unfit("the lease is granted by another server key than the pinned one");
         }
@@ -105,6 +115,9 @@ impl Agent {
             return unfit("the lease is granted to another device");
         }
         match &self.record.held {
+            Held::Idle { floor, .. } if grant.epoch > floor.saturating_add(wire::MAX_EPOCH_JUMP) => {
+                unfit("an epoch too far ahead")
+            }
             Held::Idle { floor, .. } if grant.epoch <= *floor => unfit("the granted lease is already over"),
             Held::Leased { epoch, .. } if grant.epoch != *epoch => unfit("another lease than the held one"),
             _ => Ok(grant),
@@ -119,13 +132,19 @@ impl Agent {
             && let Err(error) = self.keyring.make(epoch, dice::bytes())
         {
             error!(%device, epoch, %error, "the device's half of the key cannot be kept");
+            self.trouble = Some(Conflict::DataUnreadable(epoch));
             return false;
         }
         let key = self.keyring.key(device, epoch);
         match self.volume.work(move |volume| volume.prepare(&owner, key.as_ref())).await {
-            Ok(()) => self.advance(&Next::Leased { epoch, until: None }),
+            Ok(()) => {
+                self.trouble = None;
+                self.workload.kind().clone_into(&mut self.record.workload);
+                self.advance(&Next::Leased { epoch, until: None })
+            }
             Err(error) => {
                 error!(%device, epoch, %error, "the volume cannot be prepared");
+                self.trouble = Some(Conflict::DataUnreadable(epoch));
                 false
             }
         }
@@ -146,21 +165,25 @@ impl Agent {
             warn!(device = %self.shown_device(), epoch, %why, "the lease's credentials are missing");
             return Some(Turn::Failed(retry_after));
         }
-        let data = self.volume.look(|volume| volume.data());
-        if let (Held::Leased { grant: Some(grant), .. }, Some(device)) =
-            (&self.record.held, self.record.device)
-        {
-            let (user, password) = (grant.user.as_str(), grant.password.as_str());
-            let tenancy = Tenancy { device, epoch, user, password, data: &data };
-            if let Err(error) = self.workload.run(&tenancy).await {
-                error!(%device, epoch, %error, "the workload does not run");
-                (self.trouble, self.running) = (Some(Conflict::Workload(epoch)), None);
-                return Some(Turn::Failed(None));
-            }
+        let Held::Leased { grant: Some(grant), .. } = &self.record.held else { return Some(Turn::Settled) };
+        let (device, data) = (grant.device, self.volume.look(|volume| volume.data()));
+        self.started = true;
+        let lapse = self.lapse();
+        let (user, password) = (grant.user.as_str(), grant.password.as_str());
+        let tenancy = Tenancy { device, epoch, user, password, data: &data };
+        let ran = tokio::select! {
+            ran = self.workload.run(&tenancy) => ran.map_err(|error| error.to_string()),
+            // Fetching an image may take long; the server must be heard meanwhile.
+            () = until(lapse) => Err("it took longer than the last answer stands".into()),
+        };
+        if let Err(error) = ran {
+            error!(%device, epoch, error, "the workload does not run");
+            (self.trouble, self.running) = (Some(Conflict::Workload(epoch)), None);
+            return Some(Turn::Failed(None));
         }
         self.trouble = None;
         if self.running.replace(epoch) != Some(epoch) {
-            info!(device = %self.shown_device(), epoch, data = %data.display(), "running");
+            info!(%device, epoch, data = %data.display(), "running");
         }
         Some(Turn::Settled)
     }
@@ -191,7 +214,7 @@ impl Agent {
             error!(device = %self.shown_device(), %error, "the volume cannot be closed");
             return Turn::Failed(None);
         }
-        self.trouble = None;
+        (self.trouble, self.started) = (None, false);
         if let Some(epoch) = self.running.take() {
             warn!(device = %self.shown_device(), epoch, "sealed: the workload is stopped, the data are kept");
         }
@@ -208,6 +231,7 @@ impl Agent {
         match erased {
             Ok(()) => {
                 info!(device = %self.shown_device(), epoch, "erased");
+                (self.trouble, self.started) = (None, false);
                 self.save()
             }
             Err(error) => {
@@ -220,7 +244,10 @@ impl Agent {
 
     async fn forsake(&mut self, demand: Demand) -> bool {
         match self.forsake_all(demand).await {
-            Ok(()) => self.save(),
+            Ok(()) => {
+                (self.trouble, self.started) = (None, false);
+                self.save()
+            }
             Err(error) => {
                 self.not_erased(demand.epoch(), &error);
                 false
@@ -243,6 +270,7 @@ impl Agent {
 
     fn not_erased(&mut self, epoch: Epoch, error: &EraseError) {
         error!(device = %self.shown_device(), epoch, %error, "not erased");
+        self.trouble = Some(Conflict::EraseFailed(epoch));
         self.impaired |= matches!(error, EraseError::Record(_));
     }
 

@@ -31,7 +31,7 @@ const FLOOR_STALE_S: i64 = 900;
 /// The longest that one word stands.
 const WORD_S_MAX: u64 = 86_400;
 /// How long a workload that was found running goes on before the server must have spoken.
-const ADOPTED: Duration = Duration::from_secs(60);
+const ADOPTED: Duration = Duration::from_secs(120);
 
 /// One agent: its parts, its record, and what is known of this start.
 pub struct Agent {
@@ -42,6 +42,8 @@ pub struct Agent {
     written: Option<Record>,
     /// Whether the record tells what is held; otherwise only the label does.
     readable: bool,
+    /// There is an unreadable record that a human may want to see.
+    unreadable: bool,
     pub(super) key: SigningKey,
     pub(super) keyring: Keyring,
     pub(super) volume: Shared,
@@ -52,6 +54,8 @@ pub struct Agent {
     /// The last `Run`: for which lease, and until when it stands.
     word: Option<(Epoch, Boot)>,
     pub(super) running: Option<Epoch>,
+    /// Something of the lease may run: it must be stopped in time, whether or not it works.
+    pub(super) started: bool,
     /// The volume did not open on this word.
     pub(super) broken: bool,
     pub(super) last_row: Option<Row>,
@@ -74,6 +78,7 @@ impl Agent {
             record,
             written,
             readable,
+            unreadable: matches!(loaded, Loaded::Unreadable(_)),
             key,
             keyring,
             volume: Shared::new(volume),
@@ -83,6 +88,7 @@ impl Agent {
             impaired: false,
             word: None,
             running: None,
+            started: false,
             broken: false,
             last_row: None,
             conflict: None,
@@ -108,7 +114,7 @@ impl Agent {
         let epoch = *epoch;
         if self.volume.look(|volume| volume.is_open()) && self.workload.running(device).await == Some(epoch) {
             info!(%device, epoch, "the workload runs already");
-            self.running = Some(epoch);
+            (self.running, self.started) = (Some(epoch), true);
             self.word = Some((epoch, Boot::now() + ADOPTED));
         }
     }
@@ -175,8 +181,12 @@ impl Agent {
     pub(super) fn save(&mut self) -> bool {
         self.record.floor = self.now();
         self.floor_seen = Boot::now();
-        let aside = if self.written.is_none() { self.store.set_aside() } else { Ok(()) };
-        match aside.and_then(|()| self.store.save(&self.record)) {
+        if std::mem::take(&mut self.unreadable)
+            && let Err(error) = self.store.set_aside()
+        {
+            warn!(%error, "the unreadable record could not be put aside");
+        }
+        match self.store.save(&self.record) {
             Ok(()) => {
                 self.impaired = false;
                 self.written = Some(self.record.clone());
@@ -266,7 +276,9 @@ impl Agent {
 
     /// When the workload must stop unless the server speaks again; none while nothing runs.
     pub(super) fn lapse(&self) -> Option<Boot> {
-        self.running?;
+        if !self.started {
+            return None;
+        }
         let paid = match &self.record.held {
             Held::Leased { until: Some(until), .. } => {
                 let left = u64::try_from(until.since(self.record.floor)).unwrap_or(0);

@@ -212,6 +212,10 @@ impl Volume for Directory {
 
     fn erase(&mut self, step: usize, job: &Job<'_>) -> Result<(StepResult, String), VolumeError> {
         let failed = io_error(&self.path);
+        if job.evidence.is_none() && self.label() == Label::Absent {
+            // What lies there, if anything, was never this lease's.
+            return Ok((NothingThere, "no volume was prepared for this lease".into()));
+        }
         match step {
             0 => {
                 self.present(job)?;

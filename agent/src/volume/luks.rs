@@ -141,6 +141,35 @@ impl Luks {
         })
     }
 
+    /// Refuses a medium that is not the one that was prepared. Nothing is destroyed before the first step is recorded, so
+    /// the label or a canary must be there then; later, a medium without a header must be as empty as it was left.
+    fn recognise(&self, step: usize, job: &Job<'_>, header: &Header) -> Result<(), VolumeError> {
+        let missing = Err(VolumeError::Missing(job.epoch));
+        match (header, job.evidence) {
+            (Header::Lease { epoch, .. }, _) if *epoch != job.epoch => {
+                Err(VolumeError::Fenced { path: self.path.clone(), epoch: job.epoch })
+            }
+            (Header::Lease { uuid, .. }, Some(evidence)) if *uuid != evidence.identity => missing,
+            (Header::Lease { .. } | Header::Torn, _) => Ok(()),
+            (Header::Unreadable(_), None) => {
+                Err(VolumeError::Fenced { path: self.path.clone(), epoch: job.epoch })
+            }
+            // A header that this erasure half destroyed: no other lease is granted before this one is erased.
+            (Header::Unreadable(_), Some(_)) if step > 0 => Ok(()),
+            (Header::Absent, _) if step > 0 => match self.blocks.foreign().map_err(|e| self.io(e))? {
+                Some(_) => missing,
+                None => Ok(()),
+            },
+            (Header::Unreadable(_) | Header::Absent, Some(evidence)) => {
+                let known = |(at, digest): &(u64, Digest)| {
+                    self.blocks.read(*at, CANARY).is_ok_and(|bytes| Digest::of(&bytes) == *digest)
+                };
+                if evidence.canaries.iter().any(known) { Ok(()) } else { missing }
+            }
+            (Header::Absent, None) => Ok(()),
+        }
+    }
+
     /// What contradicts that it is erased.
     fn left(&mut self, job: &Job<'_>) -> io::Result<Option<String>> {
         if self.blocks.is_mapped() {
@@ -167,10 +196,11 @@ impl Luks {
         Ok(match step {
             0 if self.shut()? => (Done, "unmounted and closed".into()),
             0 => (NothingThere, "it was not open".into()),
-            1 if labelled => {
-                self.blocks.destroy_slots()?;
-                (Done, "every key slot of the header is destroyed".into())
-            }
+            1 if labelled => match self.blocks.destroy_slots() {
+                Ok(()) => (Done, "every key slot of the header is destroyed".into()),
+                // The steps after this one destroy them too.
+                Err(error) => (Unsupported, error.to_string()),
+            },
             1 => (NothingThere, "there was no header".into()),
             2 => self.discard()?,
             3 => {
@@ -218,9 +248,12 @@ impl Volume for Luks {
 
     fn evidence(&self) -> Option<Evidence> {
         let size = self.blocks.size().ok().flatten()?;
-        let canary = |at| Some((at, Digest::of(&self.blocks.read(at, CANARY).ok()?)));
-        let canaries = Self::canary_offsets(size).map(canary).collect::<Option<_>>()?;
-        Some(Evidence { identity: format!("{} of {size} bytes", self.path.display()), canaries })
+        let Ok(Header::Lease { uuid, .. }) = self.header() else { return None };
+        let block = |at| self.blocks.read(at, CANARY).ok().map(|bytes| (at, bytes));
+        let blocks = Self::canary_offsets(size).map(block).collect::<Option<Vec<_>>>()?;
+        let written = blocks.iter().filter(|(_, bytes)| bytes.iter().any(|b| *b != 0));
+        let canaries = written.map(|(at, bytes)| (*at, Digest::of(bytes))).collect();
+        Some(Evidence { identity: uuid, canaries })
     }
 
     fn needs_key(&self) -> bool {
@@ -280,18 +313,18 @@ impl Volume for Luks {
     }
 
     fn erase(&mut self, step: usize, job: &Job<'_>) -> Result<(StepResult, String), VolumeError> {
-        let size = self.size(job.epoch)?;
-        // A header that this erasure half destroyed is no other lease's: none is granted before this one is erased.
-        match self.fence(job.epoch) {
-            Err(VolumeError::Fenced { .. })
-                if job.evidence.is_some() && self.label() == Label::Unreadable => {}
-            fenced => fenced.map(|_| ())?,
-        }
-        let here =
-            |evidence: &Evidence| evidence.identity == format!("{} of {size} bytes", self.path.display());
-        if !job.evidence.is_none_or(here) {
-            return Err(VolumeError::Missing(job.epoch));
-        }
+        let there = self.blocks.size().map_err(|e| self.io(e))?;
+        let header = self.header().map_err(|e| self.io(e))?;
+        let size = match there {
+            None if job.evidence.is_some() => return Err(VolumeError::Missing(job.epoch)),
+            // What lies there, if anything, was never this lease's.
+            None => return Ok((NothingThere, "no volume was prepared for this lease".into())),
+            Some(_) if job.evidence.is_none() && header == Header::Absent => {
+                return Ok((NothingThere, "no volume was prepared for this lease".into()));
+            }
+            Some(size) => size,
+        };
+        self.recognise(step, job, &header)?;
         if step + 1 == STEPS.len()
             && let Some(left) = self.left(job).map_err(|e| self.io(e))?
         {

@@ -147,6 +147,10 @@ impl Docker {
 
 #[async_trait]
 impl Workload for Docker {
+    fn kind(&self) -> &'static str {
+        "docker"
+    }
+
     async fn run(&mut self, tenancy: &Tenancy<'_>) -> Result<(), WorkloadError> {
         login::check(tenancy)?;
         let engine = self.reach().await?;

@@ -1,11 +1,6 @@
 //! LUKS for real: `cryptsetup` on a file, where the kernel can; else in a virtual machine whose kernel can.
 
-use std::{
-    fs,
-    os::unix::fs::FileExt,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, os::unix::fs::FileExt, path::PathBuf, process::Command};
 
 use agent::{
     decide::Label,
@@ -35,11 +30,8 @@ const LETTER: &str = "a letter that nobody else may ever read";
 
 /// Whether this kernel can, as this user.
 fn can() -> bool {
-    Path::new("/dev/mapper/control").exists() && fs::metadata("/proc/self").is_ok() && is_root()
-}
-
-fn is_root() -> bool {
-    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n")
+    // The name may be there without a kernel behind it.
+    fs::File::options().read(true).write(true).open("/dev/mapper/control").is_ok()
 }
 
 /// A file that stands for a partition, and its volume.

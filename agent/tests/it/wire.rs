@@ -9,9 +9,9 @@ use domain::{
     offer::Hardware,
     time::Time,
     wire::{
-        Answer, CheckIn, EraseStep, Expect, Grant, HoldWhy, KeyHalf, PollRequest, Receipt, Registration,
-        Reported, ReportedState, ServerSigned, SignedCheckIn, SignedPoll, SignedReceipt, SignedRegistration,
-        StepResult, VERSION, Verdict, sign,
+        Answer, CheckIn, EraseStep, Expect, Grant, HoldWhy, KeyHalf, PollRequest, ProvenGrant, Receipt,
+        Registration, Reported, ReportedState, ServerSigned, SignedCheckIn, SignedPoll, SignedReceipt,
+        SignedRegistration, StepResult, VERSION, Verdict, sign,
     },
 };
 use ed25519_dalek::SigningKey;
@@ -87,6 +87,8 @@ fn samples() -> Vec<(&'static str, Value)> {
         user: "renter".into(),
         password: "a password".into(),
     };
+    let signed = SignedRegistration(sign(&registration, &device_key()));
+    let proven = ProvenGrant { proof: signer.say(&signed.proof(&grant)), grant: grant.clone() };
     let reported = Reported { state: ReportedState::Leased, epoch: 2, running: true, conflict: None };
     let poll = PollRequest {
         v: VERSION,
@@ -118,6 +120,7 @@ fn samples() -> Vec<(&'static str, Value)> {
     vec![
         ("registration", value(&SignedRegistration(sign(&registration, &device_key())))),
         ("grant", value(&grant)),
+        ("grant-proven", value(&proven)),
         ("poll", value(&poll)),
         ("poll-signed", value(&SignedPoll(sign(&PollRequest { saves: 12, ..poll.clone() }, &device_key())))),
         ("check-in", value(&SignedCheckIn(sign(&check_in, &device_key())))),
@@ -180,4 +183,12 @@ fn every_kept_message_is_still_believed() {
     assert_eq!(kept::<SignedPoll>("poll-signed").verify().unwrap().get().saves, 12);
     assert_eq!(kept::<SignedCheckIn>("check-in").verify().unwrap().get().count, 3);
     assert_eq!(kept::<Grant>("grant").port, 20_000);
+    let registration = kept::<SignedRegistration>("registration");
+    let proven = kept::<ProvenGrant>("grant-proven");
+    assert_eq!(proven.clone().verify(&root, &registration), Ok(kept::<Grant>("grant")));
+    let mut other = proven.clone();
+    other.grant.password.push('x');
+    assert!(other.verify(&root, &registration).is_err(), "another password is another grant");
+    let elsewhere = SignedRegistration(sign(&kept::<PollRequest>("poll"), &device_key()));
+    assert!(proven.verify(&root, &elsewhere).is_err(), "the answer to another question");
 }

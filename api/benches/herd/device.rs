@@ -8,7 +8,7 @@ use std::{
 use domain::{
     key::{Nonce, PublicKey},
     time::Time,
-    wire::{Expect, PollRequest, Reported, ReportedState, ServerSigned, VERSION},
+    wire::{Expect, PollRequest, Reported, ReportedState, ServerSigned, SignedPoll, VERSION, sign},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -108,7 +108,7 @@ fn request(device: &Known, nonce: Nonce, wait_s: u32, seen_seq: u64) -> Vec<u8> 
         wait_s,
         floor: Time::default(),
     };
-    let body = serde_json::to_string(&poll).expect("JSON");
+    let body = serde_json::to_string(&SignedPoll(sign(&poll, &device.key))).expect("JSON");
     let head = format!(
         "POST /v1/device/poll HTTP/1.1\r\nhost: berth\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
          content-length: {}\r\n\r\n",

@@ -6,7 +6,7 @@ use domain::{
     key::PublicKey,
     time::Time,
     wire::{
-        Grant, PollRequest, ServerSigned, SignedCheckIn, SignedPoll, SignedReceipt, SignedRegistration,
+        PollRequest, ProvenGrant, ServerSigned, SignedCheckIn, SignedPoll, SignedReceipt, SignedRegistration,
         WireError,
     },
 };
@@ -51,6 +51,9 @@ pub struct GrantForm {
     pub user: String,
     /// The renter's password on the device.
     pub password: String,
+    /// `{v, registration, grant}`: the SHA-256 of the registration's payload and of the canonical JSON of the other fields
+    /// here, signed in the context `berth grant v1`.
+    pub proof: schema::ServerSigned,
 }
 
 fn not_believed(error: &WireError) -> Problem {
@@ -67,10 +70,11 @@ pub async fn register(
     State(app): State<App>,
     caller: DeviceCaller,
     Json(registration): Json<SignedRegistration>,
-) -> Result<Answer<Grant>, Problem> {
-    let registration = registration.verify().map_err(|e| not_believed(&e))?;
-    let grant = devices::register(&app, caller.device, registration, &caller.by()).await?;
-    Ok(Answer::ok(grant))
+) -> Result<Answer<ProvenGrant>, Problem> {
+    let verified = registration.verify().map_err(|e| not_believed(&e))?;
+    let grant = devices::register(&app, caller.device, verified, &caller.by()).await?;
+    let proof = app.keys.sign(&registration.proof(&grant));
+    Ok(Answer::ok(ProvenGrant { grant, proof }))
 }
 
 /// A poll as it came: signed, or bare.

@@ -43,6 +43,7 @@ async fn both_machines_are_held_until_an_operator_has_seen_to_it() {
     assert_eq!(ask(&test, &device, 1).await["verdict"], "run");
     assert_eq!(ask(&test, &device, 2).await["verdict"], "run", "one restart is none");
     let held = json!({"verdict": "hold", "epoch": 1, "why": "cloned"});
+    assert_eq!(ask(&test, &device, 1).await["verdict"], "run", "one question may have been late on its way");
     assert_eq!(ask(&test, &device, 1).await, held);
     assert_eq!(ask(&test, &device, 2).await, held);
     assert_eq!(ask(&test, &device, 3).await, held);
@@ -55,6 +56,7 @@ async fn both_machines_are_held_until_an_operator_has_seen_to_it() {
     assert!(listed(&test).await.is_empty());
     // Nobody stopped the other machine.
     assert_eq!(ask(&test, &device, 2).await["verdict"], "run");
+    assert_eq!(ask(&test, &device, 1).await["verdict"], "run");
     assert_eq!(ask(&test, &device, 1).await, held);
     assert_eq!(listed(&test).await, [CLONED]);
 }
@@ -85,6 +87,8 @@ async fn a_machine_that_waits_for_news_is_held_as_soon_as_the_other_shows_itself
     let test = TestApp::new().await;
     let owner = test.account(&["owner"], None).await;
     let device = test.offered(&owner).await;
+    ask(&test, &device, 1).await;
+    ask(&test, &device, 2).await;
     ask(&test, &device, 1).await;
     let seq = test.ask(&device, &poll(&test, &device, 2)).await["seq"].as_u64().unwrap();
     let waiting = PollRequest { seen_seq: seq, wait_s: 30, ..poll(&test, &device, 2) };

@@ -21,8 +21,8 @@ pub use envelope::{Message, OnlineKey, ServerSigned, Signed, Verified, WireError
 pub use half::KeyHalf;
 pub use receipt::{EraseStep, MAX_RECEIPT, MAX_STEP_TEXT, MAX_STEPS, Receipt, SignedReceipt, StepResult};
 pub use request::{
-    CheckIn, Grant, PollRequest, Registration, Reported, ReportedState, SignedCheckIn, SignedPoll,
-    SignedRegistration,
+    CheckIn, Grant, GrantProof, PollRequest, ProvenGrant, Registration, Reported, ReportedState,
+    SignedCheckIn, SignedPoll, SignedRegistration,
 };
 
 /// The version of every message here.

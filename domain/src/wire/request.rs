@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Signed, Verified, WireError, envelope::Message};
+use super::{ServerSigned, Signed, Verified, WireError, envelope::Message};
 use crate::{
+    event::canonical_json,
     id::{DeviceId, Epoch, GatewayName, Subdomain},
     key::{Digest, Nonce, PublicKey},
     offer::Hardware,
@@ -68,6 +69,55 @@ pub struct Grant {
     pub user: String,
     /// The renter's password on the device.
     pub password: String,
+}
+
+/// The server's word that it grants just this: signed like an answer, without the secrets in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantProof {
+    /// [`super::VERSION`].
+    pub v: u32,
+    /// SHA-256 of the registration's payload that it answers.
+    pub registration: Digest,
+    /// SHA-256 of the grant's canonical JSON.
+    pub grant: Digest,
+}
+
+impl Message for GrantProof {
+    const CONTEXT: &'static str = "berth grant v1";
+}
+
+/// A grant with its proof: the answer to a registration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProvenGrant {
+    /// The grant.
+    #[serde(flatten)]
+    pub grant: Grant,
+    /// [`GrantProof`], signed by the online key.
+    pub proof: ServerSigned,
+}
+
+impl SignedRegistration {
+    /// What proves that `grant` answers this registration.
+    #[must_use]
+    pub fn proof(&self, grant: &Grant) -> GrantProof {
+        let registration = Digest::of(self.0.payload.as_bytes());
+        GrantProof { v: super::VERSION, registration, grant: Digest::of(&canonical_json(grant)) }
+    }
+}
+
+impl ProvenGrant {
+    /// The grant, if the server that `root` certifies gave it as the answer to `registration`.
+    ///
+    /// # Errors
+    /// When the signatures do not fit, or it is another grant or the answer to something else.
+    pub fn verify(self, root: &PublicKey, registration: &SignedRegistration) -> Result<Grant, WireError> {
+        let (_, proof): (_, GrantProof) = self.proof.open(root)?;
+        if proof == registration.proof(&self.grant) {
+            Ok(self.grant)
+        } else {
+            Err(WireError::Foreign("another grant, or the answer to another registration"))
+        }
+    }
 }
 
 impl std::fmt::Debug for Grant {

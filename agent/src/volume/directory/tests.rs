@@ -67,7 +67,8 @@ fn the_label_goes_last() {
     assert!(matches!(volume.erase(3, &job(1)), Err(VolumeError::NotErased { epoch: 1, .. })));
     assert_eq!(volume.erase(1, &job(1)).unwrap().0, Done);
     assert_eq!(volume.erase(1, &job(1)).unwrap().0, NothingThere);
-    assert_eq!(volume.erase(3, &job(1)).unwrap().0, Done);
+    let evidence = volume.evidence();
+    assert_eq!(volume.erase(3, &Job { evidence: evidence.as_ref(), ..job(1) }).unwrap().0, Done);
 }
 
 #[test]
@@ -119,4 +120,16 @@ fn a_volume_without_its_identity_was_taken_away_and_one_without_a_label_is_erase
     assert!(matches!(volume.erase(0, &job), Err(VolumeError::Missing(1))));
     fs::create_dir(&here).unwrap();
     assert!(matches!(volume.erase(0, &job), Err(VolumeError::Missing(1))));
+}
+
+#[test]
+fn what_was_never_prepared_is_not_erased_but_left_to_whom_it_belongs() {
+    let (directory, mut volume) = volume();
+    fs::create_dir_all(directory.path().join("volume")).unwrap();
+    fs::write(directory.path().join("volume/photo"), "mine").unwrap();
+    assert!(matches!(volume.prepare(&owner(1), None), Err(VolumeError::Occupied { .. })));
+    for step in 0..4 {
+        assert_eq!(volume.erase(step, &job(1)).unwrap().0, NothingThere);
+    }
+    assert_eq!(fs::read_to_string(directory.path().join("volume/photo")).unwrap(), "mine");
 }

@@ -35,6 +35,8 @@ pub enum Header {
     Lease {
         /// The lease.
         epoch: Epoch,
+        /// What tells this volume from any other: its UUID.
+        uuid: String,
         /// The owner; none while it is being prepared.
         owner: Option<Owner>,
     },
@@ -56,6 +58,7 @@ struct Token {
 struct Copy {
     sequence: u64,
     label: Vec<u8>,
+    uuid: Vec<u8>,
     json: Vec<u8>,
 }
 
@@ -112,7 +115,7 @@ fn lease(copy: &Copy) -> Header {
         Some(owner) if owner.epoch != epoch => {
             Header::Unreadable("its label and its token name two leases".into())
         }
-        owner => Header::Lease { epoch, owner },
+        owner => Header::Lease { epoch, uuid: text(&copy.uuid), owner },
     }
 }
 
@@ -146,6 +149,6 @@ fn copy(read: &impl Fn(usize, usize) -> io::Result<Vec<u8>>, at: usize, magic: &
     if sum.finalize().as_slice() != &binary[CHECKSUM.start..CHECKSUM.start + 32] {
         return Ok(Seen::Broken { ours });
     }
-    let (label, json) = (binary[24..72].to_vec(), bytes[BINARY..].to_vec());
-    Ok(Seen::Whole(Copy { sequence: number(16), label, json }))
+    let (label, uuid, json) = (binary[24..72].to_vec(), binary[168..208].to_vec(), bytes[BINARY..].to_vec());
+    Ok(Seen::Whole(Copy { sequence: number(16), label, uuid, json }))
 }

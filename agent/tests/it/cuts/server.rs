@@ -169,7 +169,7 @@ impl Uplink for Server {
         Ok(Word::open(&answer, &expect).expect("an honest answer is believed"))
     }
 
-    async fn register(&self, _: &str, request: &SignedRegistration) -> Result<Grant, Silent> {
+    async fn register(&self, _: &str, _: PublicKey, request: &SignedRegistration) -> Result<Grant, Silent> {
         let registration = request.verify().unwrap().into_inner();
         self.asked(|books| {
             let epoch = match books.lease {

@@ -11,6 +11,7 @@ mount -t tmpfs run /run
 ln -sf /proc/self/mounts /etc/mtab
 for module in @MODULES@; do insmod "/$module" 2>/dev/null; done
 ip link set lo up
+echo "the tests inside begin"
 cd /tmp && "@TESTS@" @FILTER@ --test-threads=1 2>&1
 echo "the tests inside ended with $?"
 poweroff -f

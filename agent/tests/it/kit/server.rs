@@ -18,7 +18,7 @@ use domain::{
     key::{PublicKey, SealedHalf},
     time::{Seconds, Time},
     wire::{
-        Answer, Grant, KeyHalf, PollRequest, Receipt, ServerSigned, SignedPoll, SignedReceipt,
+        Answer, Grant, KeyHalf, PollRequest, ProvenGrant, Receipt, ServerSigned, SignedPoll, SignedReceipt,
         SignedRegistration, VERSION, Verdict,
     },
 };
@@ -317,8 +317,9 @@ async fn register(State(server): State<FakeServer>, headers: HeaderMap, body: By
         epoch
     };
     server.at(Moment::RegisterGranted);
-    let server_key = server.world().signer.root();
-    Json(Grant {
+    let signer = server.world().signer.clone();
+    let server_key = signer.root();
+    let grant = Grant {
         device: DEVICE,
         server_key,
         epoch,
@@ -328,8 +329,9 @@ async fn register(State(server): State<FakeServer>, headers: HeaderMap, body: By
         subdomain: Subdomain::of(DEVICE, epoch),
         user: "renter".into(),
         password: format!("secret-of-lease-{epoch}"),
-    })
-    .into_response()
+    };
+    let proof = signer.say(&request.proof(&grant));
+    Json(ProvenGrant { grant, proof }).into_response()
 }
 
 #[derive(Deserialize)]

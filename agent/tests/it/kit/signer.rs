@@ -6,7 +6,9 @@ use domain::{
     id::{ContractId, DeviceId, Epoch},
     key::{Nonce, PublicKey},
     time::Time,
-    wire::{Answer, Expect, HoldWhy, OnlineKey, ServerSigned, Signed, Tombstone, VERSION, Verdict, sign},
+    wire::{
+        Answer, Expect, HoldWhy, Message, OnlineKey, ServerSigned, Signed, Tombstone, VERSION, Verdict, sign,
+    },
 };
 use ed25519_dalek::SigningKey;
 use rand::{TryCryptoRng, TryRng};
@@ -38,7 +40,11 @@ impl Signer {
     }
 
     pub fn answer(&self, answer: &Answer) -> ServerSigned {
-        ServerSigned { certificate: self.certificate.clone(), message: sign(answer, &self.online) }
+        self.say(answer)
+    }
+
+    pub fn say<T: Message>(&self, message: &T) -> ServerSigned {
+        ServerSigned { certificate: self.certificate.clone(), message: sign(message, &self.online) }
     }
 
     pub fn tombstone(&self, epoch: Epoch) -> ServerSigned {
