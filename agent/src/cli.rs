@@ -8,7 +8,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 use tracing_subscriber::EnvFilter;
 
-use crate::{config::Config, run::Agent, service, status};
+use crate::{
+    config::{Config, VolumeConfig},
+    run::Agent,
+    service, status,
+};
 
 /// How often a sign of life is offered to the service manager.
 const BEAT: Duration = Duration::from_secs(5);
@@ -117,7 +121,12 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Unit => {
             let program = std::env::current_exe().context("cannot tell where this program is")?;
-            print!("{}", service::unit(&program, &std::path::absolute(&cli.config)?)?);
+            let config = Config::load(&cli.config)?;
+            let mut places = vec![config.data_dir.as_path()];
+            if let VolumeConfig::Directory { path } = &config.volume {
+                places.push(path);
+            }
+            print!("{}", service::unit(&program, &std::path::absolute(&cli.config)?, &places)?);
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -184,7 +184,13 @@ impl Site<'_> {
                 let key = self.keyring.old_key(work.epoch);
                 let done = self.volume.work(move |volume| {
                     let evidence = work.volume.as_ref();
-                    let job = Job { epoch: work.epoch, evidence, key: key.as_ref(), again: work.again };
+                    let job = Job {
+                        device: work.device,
+                        epoch: work.epoch,
+                        evidence,
+                        key: key.as_ref(),
+                        again: work.again,
+                    };
                     volume.erase(n, &job)
                 });
                 let (result, detail) = done.await?;

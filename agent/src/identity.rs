@@ -10,11 +10,11 @@ use crate::{
     tree::{Disk, Tree},
 };
 
-/// Reads the device key, or makes one if there is none.
+/// Reads the device key, or makes one if there is none and nothing is `bound` to it.
 ///
 /// # Errors
-/// When it cannot be read or written, or is no key; it is never replaced.
-pub fn load_or_create(data_dir: &Path) -> io::Result<SigningKey> {
+/// When it cannot be read or written, is no key, or is gone while a lease is bound to it; it is never replaced.
+pub fn load_or_create(data_dir: &Path, bound: bool) -> io::Result<SigningKey> {
     let path = data_dir.join("device.key");
     if let Some(bytes) = Disk.read(&path, 32)? {
         let secret: [u8; 32] = bytes.try_into().map_err(|_| {
@@ -24,6 +24,12 @@ pub fn load_or_create(data_dir: &Path) -> io::Result<SigningKey> {
             ))
         })?;
         return Ok(SigningKey::from_bytes(&secret));
+    }
+    if bound {
+        return Err(io::Error::other(format!(
+            "{} is gone, and a lease is bound to it; restore it from a copy: a new key is a new device",
+            path.display()
+        )));
     }
     let key = SigningKey::from_bytes(&dice::bytes());
     file::write(&Disk, &path, key.as_bytes())?;
@@ -45,12 +51,14 @@ mod tests {
     #[test]
     fn the_key_is_made_once_private_and_never_replaced() {
         let directory = tempfile::tempdir().unwrap();
-        let first = load_or_create(directory.path()).unwrap();
-        assert_eq!(public(&first), public(&load_or_create(directory.path()).unwrap()));
+        let first = load_or_create(directory.path(), false).unwrap();
+        assert_eq!(public(&first), public(&load_or_create(directory.path(), false).unwrap()));
         let path = directory.path().join("device.key");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         std::fs::write(&path, b"short").unwrap();
-        assert!(load_or_create(directory.path()).is_err());
+        assert!(load_or_create(directory.path(), false).is_err());
         assert_eq!(std::fs::read(&path).unwrap(), b"short");
+        std::fs::remove_file(&path).unwrap();
+        assert!(load_or_create(directory.path(), true).is_err() && !path.exists());
     }
 }

@@ -144,11 +144,13 @@ impl Agent {
     /// One question and its verified answer, learnt but not acted on.
     async fn ask(&mut self, wait_s: u32) -> Result<Word, Silent> {
         let root = self.pinned().await?;
+        self.asked += 1;
         let request = PollRequest {
             v: wire::VERSION,
             nonce: dice::nonce(),
             device_key: self.public_key(),
             boot_id: self.boot_id(),
+            count: self.asked,
             saves: self.store.saves(),
             reported: self.reported(),
             seen_seq: self.order().1,

@@ -12,7 +12,10 @@ use domain::{
     },
 };
 use reqwest::{Client, Method, Response, header::RETRY_AFTER};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Serialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 use tokio::sync::OnceCell;
 
 use crate::{
@@ -130,7 +133,14 @@ impl Server {
     /// # Errors
     /// Silence.
     pub async fn knows_key(&self, server: &str) -> Result<(), Silent> {
-        self.call(Method::GET, server, "/v1/device/events?limit=1", None::<&()>, 0).await.map(drop)
+        /// What only a server that knows the key answers.
+        #[derive(Deserialize)]
+        struct Feed {
+            #[serde(rename = "items")]
+            _items: Vec<IgnoredAny>,
+        }
+        let body = self.call(Method::GET, server, "/v1/device/events", None::<&()>, 0).await?;
+        read::<Feed>(&body).map(drop)
     }
 
     /// Begins to download `count` bytes that mean nothing.

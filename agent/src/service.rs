@@ -82,21 +82,27 @@ fn tell(state: &[NotifyState]) {
     }
 }
 
-/// The systemd unit that runs `program` with `config`; both paths must be absolute.
+/// The systemd unit that runs `program` with `config` once the file systems of `places` are there too; all paths must be
+/// absolute.
 ///
 /// # Errors
 /// When a path cannot stand in a unit.
-pub fn unit(program: &Path, config: &Path) -> anyhow::Result<String> {
+pub fn unit(program: &Path, config: &Path, places: &[&Path]) -> anyhow::Result<String> {
     let program = escaped(program)?;
     // In arguments, unlike in the program's own path, $ stands for a variable.
     let (place, argument) = (escaped(config)?, escaped(config)?.replace('$', "$$"));
+    let mut mounts = vec![quoted(&place)];
+    for place in places {
+        mounts.push(quoted(&escaped(place)?));
+    }
+    let mounts = mounts.join(" ");
     let lines = UNIT.lines().map(|line| match line.split_once('=') {
         Some(("ExecStart", rest)) => {
             let rest = rest.replace(PROGRAM, &quoted(&program)).replace(CONFIG, &quoted(&argument));
             format!("ExecStart={rest}\n")
         }
         Some(("RequiresMountsFor", rest)) => {
-            format!("RequiresMountsFor={}\n", rest.replace(CONFIG, &quoted(&place)))
+            format!("RequiresMountsFor={}\n", rest.replace(CONFIG, &mounts))
         }
         _ => format!("{line}\n"),
     });
@@ -128,7 +134,7 @@ mod tests {
 
     #[test]
     fn the_unit_in_the_repository_names_the_paths_that_are_filled_in() {
-        assert_eq!(unit(Path::new(PROGRAM), Path::new(CONFIG)).unwrap(), UNIT);
+        assert_eq!(unit(Path::new(PROGRAM), Path::new(CONFIG), &[]).unwrap(), UNIT);
         let exec = UNIT.lines().find(|line| line.starts_with("ExecStart=")).unwrap();
         assert!(exec.contains(PROGRAM) && exec.contains(CONFIG));
         assert!(UNIT.contains(&format!("RequiresMountsFor={CONFIG}")));
@@ -178,8 +184,12 @@ mod tests {
 
     #[test]
     fn what_systemd_would_misread_in_a_path_is_escaped() {
-        let unit =
-            unit(Path::new("/opt/my agent/berth-agent"), Path::new("/srv/100% $mine/a\".json")).unwrap();
+        let unit = unit(
+            Path::new("/opt/my agent/berth-agent"),
+            Path::new("/srv/100% $mine/a\".json"),
+            &[Path::new("/var/lib/berth")],
+        )
+        .unwrap();
         assert!(
             unit.contains(
                 "ExecStart=\"/opt/my agent/berth-agent\" run --config \"/srv/100%% $$mine/a\\\".json\""
@@ -188,7 +198,7 @@ mod tests {
         );
         assert!(unit.contains("RequiresMountsFor=\"/srv/100%% $mine/a\\\".json\""), "{unit}");
         for path in ["relative", "/a\nExecStartPre=/bin/evil"] {
-            assert!(super::unit(Path::new(path), Path::new(CONFIG)).is_err(), "{path}");
+            assert!(super::unit(Path::new(path), Path::new(CONFIG), &[]).is_err(), "{path}");
         }
     }
 

@@ -15,7 +15,7 @@ use crate::{
     config::{Config, is_local},
     decide::Label,
     record::{Held, Loaded, Store, StoreError},
-    server::Server,
+    server::{Server, Uplink},
     tls::{Floor, Tls},
 };
 
@@ -149,15 +149,27 @@ pub async fn check(path: &Path) -> anyhow::Result<bool> {
     }
     let floor = Floor::new(status.not_before.unwrap_or_default());
     let server = Server::new(config.key.clone(), &Tls::new(config.ca.clone(), floor))?;
-    match server.ready(&config.server).await {
-        Ok(()) => {
-            println!("ok    {} is ready", config.server);
+    match server.root_key(&config.server).await {
+        Ok(shown) => {
+            println!("ok    {} is a Berth server", config.server);
+            let expected = config.server_key.or(status.server_key.filter(|_| status.server == config.server));
+            if let Some(expected) = expected.filter(|expected| *expected != shown) {
+                wrong(format!(
+                    "the server shows the key {shown}, and {expected} is pinned: it is not believed"
+                ));
+            }
+            match server.ready(&config.server).await {
+                Ok(()) => println!("ok    it is ready"),
+                Err(silent) => wrong(format!("it is not ready: {}", silent.why)),
+            }
             match server.knows_key(&config.server).await {
-                Ok(()) => println!("ok    the server knows the enrolment key"),
+                Ok(()) => println!("ok    it knows the enrolment key"),
                 Err(silent) => wrong(format!("the enrolment key does not work: {}", silent.why)),
             }
         }
-        Err(silent) => wrong(format!("{}: {}", config.server, silent.why)),
+        Err(silent) => {
+            wrong(format!("{} is no Berth server, or out of reach: {}", config.server, silent.why))
+        }
     }
     Ok(sound)
 }

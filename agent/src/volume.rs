@@ -5,8 +5,9 @@
 //! the record counts.
 //!
 //! # Correctness
-//! * Every call that changes something names an epoch and refuses a volume that is labelled otherwise: a mistake
-//!   elsewhere in the agent cannot reach another lease's data.
+//! * Every call that changes something names a device and an epoch and refuses a volume that is labelled otherwise: a
+//!   mistake elsewhere in the agent cannot reach another lease's data, nor can a medium of another device be taken for
+//!   one's own.
 //! * A label is durable before a renter's first byte and is removed after the last, so data never lie unlabelled.
 //! * What is not labelled and not empty is somebody else's and refused.
 //! * Every call may be interrupted anywhere and repeated.
@@ -57,6 +58,8 @@ pub struct Evidence {
 /// What an erasure knows.
 #[derive(Debug, Clone, Copy)]
 pub struct Job<'a> {
+    /// The device.
+    pub device: DeviceId,
     /// The lease.
     pub epoch: Epoch,
     /// The volume that was prepared for it; none when none was.
@@ -143,7 +146,7 @@ pub trait Volume: Send {
     fn prepare(&mut self, owner: &Owner, key: Option<&VolumeKey>) -> Result<(), VolumeError>;
 
     /// Opens the volume of a lease.
-    fn open(&mut self, epoch: Epoch, key: Option<&VolumeKey>) -> Result<(), VolumeError>;
+    fn open(&mut self, device: DeviceId, epoch: Epoch, key: Option<&VolumeKey>) -> Result<(), VolumeError>;
 
     /// Closes it; the data stay.
     fn close(&mut self) -> Result<(), VolumeError>;

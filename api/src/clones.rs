@@ -42,6 +42,19 @@ const TORN: u64 = 1;
 /// How often it may fall further before that is no accident.
 const MAX_FALLS: u8 = 1;
 
+/// What a poll is, seen beside those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Noted {
+    /// The next one.
+    New,
+    /// One of an earlier start that was late on its way.
+    Late,
+    /// One that was heard before: sent again by whoever recorded it, and no sign of life.
+    Again,
+    /// The one that gives two machines away.
+    Another,
+}
+
 /// What is remembered of a key.
 #[derive(Debug)]
 struct Seen {
@@ -49,35 +62,46 @@ struct Seen {
     boot: Uuid,
     saves: u64,
     falls: u8,
-    /// The last nonces: a poll that is sent again is no other.
+    /// How far this start has counted its polls.
+    count: u64,
+    /// The last nonces: a poll that is sent again is no other, also of an agent that does not count.
     nonces: VecDeque<Nonce>,
     /// A poll of an earlier start came late, as one may on a bad line.
     late: bool,
-    before: VecDeque<Uuid>,
+    /// Earlier starts, and how far they had counted.
+    before: VecDeque<(Uuid, u64)>,
 }
 
 impl Seen {
     fn new(poll: &PollRequest) -> Self {
         let PollRequest { device_key: key, boot_id: boot, saves, .. } = *poll;
         let (nonces, before) = (VecDeque::new(), VecDeque::new());
-        Self { key, boot, saves, falls: 0, nonces, late: false, before }
+        Self { key, boot, saves, falls: 0, count: 0, nonces, late: false, before }
     }
 
-    /// Notes a poll; true when another machine must have sent it.
-    fn note(&mut self, poll: &PollRequest) -> bool {
-        if self.nonces.contains(&poll.nonce) {
-            return false;
+    fn note(&mut self, poll: &PollRequest) -> Noted {
+        let told = poll.count > 0;
+        let earlier = self.before.iter_mut().find(|(boot, _)| *boot == poll.boot_id);
+        let counted = match &earlier {
+            Some((_, count)) => *count,
+            None if poll.boot_id == self.boot => self.count,
+            None => 0,
+        };
+        if self.nonces.contains(&poll.nonce) || (told && poll.count <= counted) {
+            return Noted::Again;
         }
         if self.nonces.len() == MAX_NONCES {
             self.nonces.pop_front();
         }
         self.nonces.push_back(poll.nonce);
-        if poll.boot_id == self.boot {
-            self.saves = self.saves.max(poll.saves);
-            return false;
+        if let Some((_, count)) = earlier {
+            *count = poll.count;
+            let late = std::mem::replace(&mut self.late, true);
+            return if late { Noted::Another } else { Noted::Late };
         }
-        if self.before.contains(&poll.boot_id) {
-            return std::mem::replace(&mut self.late, true);
+        if poll.boot_id == self.boot {
+            (self.saves, self.count) = (self.saves.max(poll.saves), poll.count);
+            return Noted::New;
         }
         let fell = poll.saves > 0 && poll.saves + TORN < self.saves;
         self.falls = self.falls.saturating_add(u8::from(fell));
@@ -85,9 +109,9 @@ impl Seen {
         if self.before.len() == MAX_BOOTS {
             self.before.pop_front();
         }
-        self.before.push_back(std::mem::replace(&mut self.boot, poll.boot_id));
-        self.saves = poll.saves;
-        self.falls > MAX_FALLS
+        self.before.push_back((self.boot, self.count));
+        (self.boot, self.count, self.saves) = (poll.boot_id, poll.count, poll.saves);
+        if self.falls > MAX_FALLS { Noted::Another } else { Noted::New }
     }
 }
 
@@ -116,11 +140,11 @@ impl Clones {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a poll of the key that holds a device's lease; true when it is the one that gives two machines away.
-    pub fn note(&self, device: DeviceId, poll: &PollRequest) -> bool {
+    /// Notes a poll of the key that holds a device's lease.
+    pub fn note(&self, device: DeviceId, poll: &PollRequest) -> Noted {
         let mut state = self.lock();
         if state.cloned.contains(&device) {
-            return false;
+            return Noted::New;
         }
         if state.seen.len() >= MAX_DEVICES && !state.seen.contains_key(&device) {
             state.seen.clear();
@@ -129,12 +153,12 @@ impl Clones {
         if seen.key != poll.device_key {
             *seen = Seen::new(poll);
         }
-        let another = seen.note(poll);
-        if another {
+        let noted = seen.note(poll);
+        if noted == Noted::Another {
             state.seen.remove(&device);
             state.cloned.insert(device);
         }
-        another
+        noted
     }
 
     /// Whether two machines answer to the device's key, as far as is known.
@@ -171,7 +195,10 @@ mod tests {
     /// Polls by (boot, saves), each with a nonce of its own; which of them raised the alarm.
     fn alarm(polls: &[(u128, u64)]) -> Option<usize> {
         let clones = Clones::default();
-        polls.iter().enumerate().position(|(n, poll)| clones.note(DEVICE, &request(n, *poll)))
+        polls
+            .iter()
+            .enumerate()
+            .position(|(n, poll)| clones.note(DEVICE, &request(n, *poll)) == Noted::Another)
     }
 
     fn request(n: usize, (boot, saves): (u128, u64)) -> PollRequest {
@@ -180,6 +207,7 @@ mod tests {
             nonce: Nonce([u8::try_from(n + 1).unwrap(); 32]),
             device_key: PublicKey([1; 32]),
             boot_id: Uuid::from_u128(boot),
+            count: 0,
             saves,
             reported: Reported { state: ReportedState::Leased, epoch: 1, running: true, conflict: None },
             seen_seq: 0,
@@ -217,17 +245,34 @@ mod tests {
     fn a_question_that_is_asked_again_word_for_word_says_nothing_new() {
         let clones = Clones::default();
         let (first, second) = (request(1, (1, 1)), request(2, (2, 1)));
-        assert!(!clones.note(DEVICE, &first) && !clones.note(DEVICE, &second));
-        assert!(!clones.note(DEVICE, &second));
+        assert_eq!([&first, &second].map(|poll| clones.note(DEVICE, poll)), [Noted::New; 2]);
+        assert_eq!([&first, &second].map(|poll| clones.note(DEVICE, poll)), [Noted::Again; 2]);
+    }
+
+    #[test]
+    fn a_recorded_poll_is_worth_nothing_however_old_it_is_and_whatever_start_it_is_of() {
+        let clones = Clones::default();
+        let poll = |n: usize, boot, count| PollRequest { count, ..request(n, (boot, 1)) };
+        let first: Vec<_> = (1..=40).map(|n| poll(n, 1, n as u64)).collect();
+        for poll in &first {
+            assert_eq!(clones.note(DEVICE, poll), Noted::New);
+        }
+        assert_eq!(clones.note(DEVICE, &poll(50, 2, 1)), Noted::New);
+        for poll in &first {
+            assert_eq!(clones.note(DEVICE, poll), Noted::Again);
+        }
+        assert_eq!(clones.note(DEVICE, &poll(51, 1, 41)), Noted::Late);
+        assert_eq!(clones.note(DEVICE, &poll(51, 1, 41)), Noted::Again);
+        assert_eq!(clones.note(DEVICE, &poll(52, 1, 42)), Noted::Another);
     }
 
     #[test]
     fn another_key_is_another_story_and_what_was_seen_to_is_forgotten() {
         let clones = Clones::default();
-        let note = |n, poll| clones.note(DEVICE, &request(n, poll));
+        let note = |n, poll| clones.note(DEVICE, &request(n, poll)) == Noted::Another;
         assert!(!note(1, (1, 1)));
         let other = PollRequest { device_key: PublicKey([2; 32]), ..request(2, (2, 1)) };
-        assert!(!clones.note(DEVICE, &other) && !note(3, (1, 1)));
+        assert!(clones.note(DEVICE, &other) == Noted::New && !note(3, (1, 1)));
         assert!(!note(4, (2, 1)) && !note(5, (1, 1)) && note(6, (1, 1)) && !note(7, (2, 1)));
         assert!(clones.is_cloned(DEVICE));
         clones.forget(DEVICE);
@@ -243,7 +288,10 @@ mod tests {
         }
         assert!(clones.lock().seen.len() <= MAX_DEVICES);
         let boots: Vec<_> = (1..50).map(|n| (n, 1)).collect();
-        boots.iter().enumerate().for_each(|(n, poll)| assert!(!clones.note(DEVICE, &request(n + 1, *poll))));
+        boots
+            .iter()
+            .enumerate()
+            .for_each(|(n, poll)| assert_eq!(clones.note(DEVICE, &request(n + 1, *poll)), Noted::New));
         assert!(clones.lock().seen[&DEVICE].before.len() <= MAX_BOOTS);
     }
 }

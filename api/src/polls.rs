@@ -7,7 +7,8 @@
 //! # Correctness
 //! `End` is answered only with a tombstone, and a tombstone is signed only for a recorded `LeaseEnded`. The sequence
 //! number is made of both streams' lengths, so it never falls while the log only grows. Only a poll that the key which
-//! holds the lease has signed is a sign of life, is listened to, and gets the key half, sealed to that key; whoever knows
+//! holds the lease has signed, and that was not heard before, is a sign of life, is listened to, and gets the key half,
+//! sealed to that key; whoever knows
 //! the public key and the enrolment key learns how the lease stands and no more.
 
 use std::time::Duration;
@@ -25,7 +26,7 @@ use tokio::time::Instant;
 
 use crate::{
     app::App,
-    clones::{ADVICE, CLONED},
+    clones::{ADVICE, CLONED, Noted},
     devices::{call_attention, heard_of_as},
     error::Problem,
     execute::{ExecutorError, Loaded},
@@ -76,17 +77,21 @@ pub async fn answer(
     let deadline = Instant::now() + Duration::from_secs(request.wait_s.min(MAX_WAIT_S).into());
     let look_again = LOOK_AGAIN.min(Duration::from_secs(app.config.devices.poll_s().into()));
     let was_cloned = app.clones.is_cloned(device);
-    let mut arrived = false;
+    let (mut arrived, mut noted) = (false, Noted::New);
     loop {
         let news = app.feed.wait_on(device);
         let mut loaded = app.executor.load::<Device>(&device).await?;
         let lease = loaded.state.lease().filter(|lease| lease.granted.device_key == request.device_key);
-        let believed = signed && lease.is_some();
-        if believed && !arrived && app.clones.note(device, &request) {
+        let known = signed && lease.is_some();
+        if known && !arrived {
+            noted = app.clones.note(device, &request);
+        }
+        if known && !arrived && noted == Noted::Another {
             tracing::error!(%device, boot_id = %request.boot_id, "{CLONED}");
             call_attention(app, device, CLONED, ADVICE).await?;
             app.feed.wake(device);
         }
+        let believed = known && noted != Noted::Again;
         if believed && loaded.state.live_lease().is_some() && heard_of_as(app, device, &loaded.state).await? {
             loaded = app.executor.load::<Device>(&device).await?;
         }

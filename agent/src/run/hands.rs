@@ -152,8 +152,9 @@ impl Agent {
 
     /// Opens the volume and runs the workload; `None` when the table must be asked again.
     async fn resume(&mut self, epoch: Epoch, heard: &Heard) -> Option<Turn> {
-        let key = self.record.device.and_then(|device| self.keyring.key(device, epoch));
-        if let Err(error) = self.volume.work(move |volume| volume.open(epoch, key.as_ref())).await {
+        let device = self.record.device?;
+        let key = self.keyring.key(device, epoch);
+        if let Err(error) = self.volume.work(move |volume| volume.open(device, epoch, key.as_ref())).await {
             error!(device = %self.shown_device(), epoch, %error, "the volume cannot be opened");
             self.broken = true;
             return None;

@@ -22,7 +22,7 @@ use crate::{
     keyring::Keyring,
     record::{Held, Loaded, Record, Store},
     server::{Silent, Uplink},
-    volume::{Volume, shared::Shared},
+    volume::{Owner, Volume, shared::Shared},
     workload::Workload,
 };
 
@@ -50,6 +50,8 @@ pub struct Agent {
     pub(super) workload: Box<dyn Workload>,
     pub(super) uplink: Arc<dyn Uplink>,
     boot_id: Uuid,
+    /// Questions of this start.
+    pub(super) asked: u64,
     pub(super) impaired: bool,
     /// The last `Run`: for which lease, and until when it stands.
     word: Option<(Epoch, Boot)>,
@@ -85,6 +87,7 @@ impl Agent {
             workload,
             uplink,
             boot_id,
+            asked: 0,
             impaired: false,
             word: None,
             running: None,
@@ -119,9 +122,17 @@ impl Agent {
         }
     }
 
-    /// The label on the volume.
+    /// The label on the volume; that of another device or another server is not one's own.
     pub(super) fn label(&self) -> Label {
-        self.volume.look(|volume| volume.label())
+        let (label, owner) = self.volume.look(|volume| (volume.label(), volume.owner()));
+        let own = |owner: &Owner| {
+            self.record.device.is_none_or(|device| device == owner.device)
+                && self.record.root.is_none_or(|root| root == owner.root)
+        };
+        match owner {
+            Ok(Some(owner)) if !own(&owner) => Label::Unreadable,
+            Ok(_) | Err(_) => label,
+        }
     }
 
     fn access(&self) -> Access {

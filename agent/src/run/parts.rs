@@ -47,12 +47,12 @@ impl Agent {
     /// When another agent runs on it, or it cannot be used.
     pub async fn open(config: Config) -> anyhow::Result<Self> {
         let store = Store::lock(&config.data_dir)?;
-        let floor = match Store::look(&config.data_dir) {
-            Loaded::Record(record) => record.floor,
-            Loaded::Missing | Loaded::Unreadable(_) => Time::default(),
+        let (floor, bound) = match Store::look(&config.data_dir) {
+            Loaded::Record(record) => (record.floor, record.is_bound()),
+            Loaded::Missing | Loaded::Unreadable(_) => (Time::default(), false),
         };
         let tls = Tls::new(config.ca.clone(), Floor::new(floor));
-        let key = identity::load_or_create(&config.data_dir).context("cannot use the device key")?;
+        let key = identity::load_or_create(&config.data_dir, bound).context("cannot use the device key")?;
         let parts = Parts {
             store,
             key,

@@ -18,7 +18,7 @@ use std::{
 };
 
 use domain::{
-    id::Epoch,
+    id::{DeviceId, Epoch},
     wire::StepResult::{self, Done, NothingThere, Unsupported},
 };
 use uuid::Uuid;
@@ -95,13 +95,19 @@ impl Directory {
         Ok(self.label() == Label::Absent && self.entries(1)?.is_empty())
     }
 
-    fn fence(&self, epoch: Epoch) -> Result<(), VolumeError> {
-        match self.label() {
-            Label::Absent => Ok(()),
-            Label::Epoch(label) if label == epoch => Ok(()),
-            Label::Epoch(_) | Label::Unreadable => {
-                Err(VolumeError::Fenced { path: self.path.clone(), epoch })
-            }
+    fn fence(&self, device: DeviceId, epoch: Epoch) -> Result<(), VolumeError> {
+        match self.owner() {
+            Ok(None) => Ok(()),
+            Ok(Some(owner)) if owner.device == device && owner.epoch == epoch => Ok(()),
+            Ok(Some(_)) | Err(_) => Err(VolumeError::Fenced { path: self.path.clone(), epoch }),
+        }
+    }
+
+    /// As [`Directory::fence`], but a label that cannot be read is no other lease's where the volume is the prepared one.
+    fn fence_erasure(&self, job: &Job<'_>) -> Result<(), VolumeError> {
+        match self.fence(job.device, job.epoch) {
+            Err(VolumeError::Fenced { .. }) if job.evidence.is_some() && self.owner().is_err() => Ok(()),
+            fenced => fenced,
         }
     }
 
@@ -120,8 +126,8 @@ impl Directory {
         file::write(&*self.tree, &self.path.join(LABEL_FILE), &file::seal(LABEL_MAGIC, &json))
     }
 
-    fn remove_label(&self, epoch: Epoch) -> Result<bool, VolumeError> {
-        self.fence(epoch)?;
+    fn remove_label(&self, job: &Job<'_>) -> Result<bool, VolumeError> {
+        self.fence_erasure(job)?;
         let failed = io_error(&self.path);
         if !self.entries(1).map_err(&failed)?.is_empty() {
             return Err(self.occupied());
@@ -137,7 +143,13 @@ impl Directory {
     fn present(&self, job: &Job<'_>) -> Result<(), VolumeError> {
         let Some(evidence) = job.evidence else { return Ok(()) };
         let here = self.identity().map_err(io_error(&self.path))?;
-        if here.as_ref() == Some(&evidence.identity) { Ok(()) } else { Err(VolumeError::Missing(job.epoch)) }
+        let labelled =
+            matches!(self.owner(), Ok(Some(owner)) if owner.device == job.device && owner.epoch == job.epoch);
+        if labelled || here.as_ref() == Some(&evidence.identity) {
+            Ok(())
+        } else {
+            Err(VolumeError::Missing(job.epoch))
+        }
     }
 }
 
@@ -189,16 +201,15 @@ impl Volume for Directory {
         match self.label() {
             Label::Absent if !self.entries(1).map_err(&failed)?.is_empty() => return Err(self.occupied()),
             Label::Absent => self.write_label(owner).map_err(&failed)?,
-            Label::Epoch(_) | Label::Unreadable => self.fence(owner.epoch)?,
+            Label::Epoch(_) | Label::Unreadable => self.fence(owner.device, owner.epoch)?,
         }
         file::create_directory(&*self.tree, &self.data()).map_err(&failed)
     }
 
-    fn open(&mut self, epoch: Epoch, _: Option<&VolumeKey>) -> Result<(), VolumeError> {
+    fn open(&mut self, device: DeviceId, epoch: Epoch, _: Option<&VolumeKey>) -> Result<(), VolumeError> {
         match self.label() {
-            Label::Epoch(label) if label == epoch => Ok(()),
             Label::Absent => Err(VolumeError::Missing(epoch)),
-            Label::Epoch(_) | Label::Unreadable => self.fence(epoch),
+            Label::Epoch(_) | Label::Unreadable => self.fence(device, epoch),
         }
     }
 
@@ -219,13 +230,13 @@ impl Volume for Directory {
         match step {
             0 => {
                 self.present(job)?;
-                self.fence(job.epoch)?;
+                self.fence_erasure(job)?;
                 let removed = self.remove_files().map_err(&failed)?;
                 let again = if job.again { "; counted after a restart" } else { "" };
                 let result = if removed.is_nothing() { NothingThere } else { Done };
                 Ok((result, format!("removed {removed}{again}")))
             }
-            1 => match self.remove_label(job.epoch)? {
+            1 => match self.remove_label(job)? {
                 true => Ok((Done, format!("removed the label of lease {}", job.epoch))),
                 false => Ok((NothingThere, "there was no label".into())),
             },

@@ -17,7 +17,7 @@
 use std::{io, path::PathBuf};
 
 use domain::{
-    id::Epoch,
+    id::{DeviceId, Epoch},
     key::Digest,
     wire::StepResult::{self, Done, NothingThere, Unsupported},
 };
@@ -41,7 +41,11 @@ const TAIL: u64 = 1 << 14;
 const CANARY: usize = 4_096;
 /// How much of each end is overwritten, in bytes; holds the header.
 const ENDS: u64 = 32 << 20;
-/// Written at once.
+/// The first part of a header, which names it, in bytes.
+const BINARY: usize = 4_096;
+/// Where the data begin, in bytes: `cryptsetup`'s default.
+const DATA: u64 = 16 << 20;
+/// Written or looked at at once.
 const CHUNK: usize = 1 << 20;
 const STEPS: [&str; 5] =
     ["close volume", "erase key slots", "discard blocks", "overwrite ends", "verify erased"];
@@ -75,13 +79,32 @@ impl Luks {
         self.blocks.size().map_err(|e| self.io(e))?.ok_or(VolumeError::Missing(epoch))
     }
 
-    fn fence(&self, epoch: Epoch) -> Result<Header, VolumeError> {
-        let fenced = || VolumeError::Fenced { path: self.path.clone(), epoch };
+    fn fenced(&self, epoch: Epoch) -> VolumeError {
+        VolumeError::Fenced { path: self.path.clone(), epoch }
+    }
+
+    fn fence(&self, device: DeviceId, epoch: Epoch) -> Result<Header, VolumeError> {
         match self.header().map_err(|e| self.io(e))? {
-            Header::Unreadable(_) => Err(fenced()),
-            Header::Lease { epoch: label, .. } if label != epoch => Err(fenced()),
+            Header::Unreadable(_) => Err(self.fenced(epoch)),
+            Header::Lease { epoch: label, .. } if label != epoch => Err(self.fenced(epoch)),
+            Header::Lease { owner: Some(owner), .. } if owner.device != device => Err(self.fenced(epoch)),
             header => Ok(header),
         }
+    }
+
+    /// What a medium without a header of ours holds; none when both its ends are empty.
+    fn used(&self) -> io::Result<Option<String>> {
+        if let Some(what) = self.blocks.foreign()? {
+            return Ok(Some(what));
+        }
+        let size = self.blocks.size()?.unwrap_or(0);
+        // Not where the rest of the header and the key slots lie: formatting that was cut off leaves pieces there.
+        for (at, length) in [(0, BINARY), (DATA, CHUNK), (size.saturating_sub(CHUNK as u64), CHUNK)] {
+            if self.blocks.read(at, length)?.iter().any(|b| *b != 0) {
+                return Ok(Some("data; an empty one is zeros, as `blkdiscard --zeroout` makes it".into()));
+            }
+        }
+        Ok(None)
     }
 
     /// Where the canaries lie on the bare medium: in its last [`TAIL`] bytes.
@@ -146,14 +169,13 @@ impl Luks {
     fn recognise(&self, step: usize, job: &Job<'_>, header: &Header) -> Result<(), VolumeError> {
         let missing = Err(VolumeError::Missing(job.epoch));
         match (header, job.evidence) {
-            (Header::Lease { epoch, .. }, _) if *epoch != job.epoch => {
-                Err(VolumeError::Fenced { path: self.path.clone(), epoch: job.epoch })
+            (Header::Lease { epoch, .. }, _) if *epoch != job.epoch => Err(self.fenced(job.epoch)),
+            (Header::Lease { owner: Some(owner), .. }, _) if owner.device != job.device => {
+                Err(self.fenced(job.epoch))
             }
             (Header::Lease { uuid, .. }, Some(evidence)) if *uuid != evidence.identity => missing,
             (Header::Lease { .. } | Header::Torn, _) => Ok(()),
-            (Header::Unreadable(_), None) => {
-                Err(VolumeError::Fenced { path: self.path.clone(), epoch: job.epoch })
-            }
+            (Header::Unreadable(_), None) => Err(self.fenced(job.epoch)),
             // A header that this erasure half destroyed: no other lease is granted before this one is erased.
             (Header::Unreadable(_), Some(_)) if step > 0 => Ok(()),
             (Header::Absent, _) if step > 0 => match self.blocks.foreign().map_err(|e| self.io(e))? {
@@ -268,29 +290,26 @@ impl Volume for Luks {
         let epoch = owner.epoch;
         self.size(epoch)?;
         let key = key.ok_or(VolumeError::NoKey(epoch))?;
-        let ready = match self.fence(epoch)? {
+        let ready = match self.fence(owner.device, epoch)? {
             Header::Lease { owner, .. } => owner.is_some(),
             Header::Torn | Header::Unreadable(_) => false,
-            Header::Absent => match self.blocks.foreign().map_err(|e| self.io(e))? {
-                Some(what) => {
-                    let what = format!("{what}, which `wipefs --all` would remove");
-                    return Err(VolumeError::Occupied { path: self.path.clone(), what });
-                }
+            Header::Absent => match self.used().map_err(|e| self.io(e))? {
+                Some(what) => return Err(VolumeError::Occupied { path: self.path.clone(), what }),
                 None => false,
             },
         };
         if !ready {
             self.format(owner, key).map_err(|e| self.io(e))?;
         }
-        self.open(epoch, Some(key))
+        self.open(owner.device, epoch, Some(key))
     }
 
-    fn open(&mut self, epoch: Epoch, key: Option<&VolumeKey>) -> Result<(), VolumeError> {
+    fn open(&mut self, device: DeviceId, epoch: Epoch, key: Option<&VolumeKey>) -> Result<(), VolumeError> {
         self.size(epoch)?;
-        match self.fence(epoch)? {
+        match self.fence(device, epoch)? {
             Header::Lease { owner: Some(_), .. } => {}
             Header::Lease { owner: None, .. } | Header::Absent | Header::Torn | Header::Unreadable(_) => {
-                return Err(VolumeError::Fenced { path: self.path.clone(), epoch });
+                return Err(self.fenced(epoch));
             }
         }
         if !self.blocks.is_mapped() {
@@ -340,12 +359,11 @@ impl Volume for Luks {
             Ok(Some(size)) if size < 4 * ENDS => {
                 problems.push(format!("{} must have at least {} MiB", self.path.display(), (4 * ENDS) >> 20));
             }
-            Ok(Some(_)) if self.label() == Label::Absent => match self.blocks.foreign() {
+            Ok(Some(_)) if self.header().is_ok_and(|header| header == Header::Absent) => match self.used() {
                 Ok(None) => {}
-                Ok(Some(what)) => problems.push(format!(
-                    "{} holds {what}; take another, or remove that with `wipefs --all`",
-                    self.path.display()
-                )),
+                Ok(Some(what)) => {
+                    problems.push(VolumeError::Occupied { path: self.path.clone(), what }.to_string());
+                }
                 Err(e) => problems.push(format!("{}: {e}", self.path.display())),
             },
             Ok(Some(_)) => {}

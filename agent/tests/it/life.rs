@@ -219,11 +219,21 @@ async fn check_explains_what_is_wrong() {
             assert!(said.contains(word), "{said}");
         }
     };
-    check(true, &["is ready", "this device is blank", "chmod 600"]).await;
+    check(
+        true,
+        &[
+            "is a Berth server",
+            "it is ready",
+            "it knows the enrolment key",
+            "this device is blank",
+            "chmod 600",
+        ],
+    )
+    .await;
     device.configure(&json!({ "server": server.url, "key": "another-servers-key" }));
     check(false, &["WRONG the enrolment key does not work", "no such enrolment key"]).await;
     device.configure(&json!({ "server": "http://127.0.0.1:9", "key": KEY }));
-    check(false, &["WRONG http://127.0.0.1:9: the server cannot be reached"]).await;
+    check(false, &["WRONG http://127.0.0.1:9 is no Berth server", "cannot be reached"]).await;
     fs::create_dir_all(device.volume()).unwrap();
     fs::write(device.volume().join("photo"), "mine").unwrap();
     check(false, &["holds files that are not a renter's"]).await;

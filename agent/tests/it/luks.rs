@@ -101,13 +101,13 @@ fn real_volume_is_prepared_sealed_opened_and_erased() {
     assert!(!medium.contains(LETTER), "what lies there is noise");
     let mut volume = medium.volume();
     assert_eq!((volume.label(), volume.owner()), (Label::Epoch(1), Ok(Some(owner(1)))));
-    assert!(matches!(volume.open(1, None), Err(VolumeError::NoKey(1))));
-    assert!(volume.open(1, Some(&key(2))).is_err(), "another key opens nothing");
-    volume.open(1, Some(&key(1))).unwrap();
+    assert!(matches!(volume.open(DEVICE, 1, None), Err(VolumeError::NoKey(1))));
+    assert!(volume.open(DEVICE, 1, Some(&key(2))).is_err(), "another key opens nothing");
+    volume.open(DEVICE, 1, Some(&key(1))).unwrap();
     assert_eq!(fs::read_to_string(volume.data().join("letter")).unwrap(), LETTER);
 
     let (evidence, right) = (volume.evidence(), key(1));
-    let job = Job { epoch: 1, evidence: evidence.as_ref(), key: Some(&right), again: false };
+    let job = Job { device: DEVICE, epoch: 1, evidence: evidence.as_ref(), key: Some(&right), again: false };
     assert!(
         matches!(volume.erase(4, &job), Err(VolumeError::NotErased { .. })),
         "an open volume is not erased"
@@ -119,7 +119,7 @@ fn real_volume_is_prepared_sealed_opened_and_erased() {
     }
     assert_eq!(volume.erase(4, &job).unwrap().0, StepResult::Done);
     assert_eq!(volume.label(), Label::Absent);
-    assert!(volume.open(1, Some(&key(1))).is_err());
+    assert!(volume.open(DEVICE, 1, Some(&key(1))).is_err());
     volume.prepare(&owner(2), Some(&key(2))).unwrap();
     assert!(!volume.data().join("letter").exists());
     volume.close().unwrap();
@@ -133,7 +133,7 @@ fn real_volume_of_somebody_else_is_refused() {
     let medium = Medium::new("foreign");
     assert!(Command::new("mkfs.ext4").arg("-q").arg(medium.path()).status().unwrap().success());
     let error = medium.volume().prepare(&owner(1), Some(&key(1))).unwrap_err().to_string();
-    assert!(error.contains("ext4") && error.contains("wipefs"), "{error}");
+    assert!(error.contains("ext4") && error.contains("choose another"), "{error}");
     assert_eq!(medium.volume().problems().len(), 1);
 }
 
@@ -154,7 +154,7 @@ fn real_volume_whose_formatting_was_cut_off_is_formatted_anew() {
     format(&header::label(1));
     assert_eq!(medium.volume().label(), Label::Epoch(1));
     assert!(
-        matches!(medium.volume().open(1, Some(&key(1))), Err(VolumeError::Fenced { .. })),
+        matches!(medium.volume().open(DEVICE, 1, Some(&key(1))), Err(VolumeError::Fenced { .. })),
         "it holds no files yet"
     );
     // The second copy of the header had not reached the medium.

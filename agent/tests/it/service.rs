@@ -33,7 +33,9 @@ async fn the_printed_unit_is_the_one_in_the_repository_with_this_machines_paths(
     let printed = String::from_utf8(printed.stdout).unwrap();
     let (program, config) = (env!("CARGO_BIN_EXE_berth-agent"), device.config());
     let back = printed.replace(program, "/usr/bin/berth-agent");
-    let back = back.replace(config.to_str().unwrap(), "/etc/berth/agent.json");
+    let places = format!(" {} {}\n", device.record().parent().unwrap().display(), device.volume().display());
+    assert!(back.contains(&places), "the record and the volume must be there too: {back}");
+    let back = back.replace(&places, "\n").replace(config.to_str().unwrap(), "/etc/berth/agent.json");
     assert_eq!(back, include_str!("../../berth-agent.service"));
 
     // Where systemd is installed, it is asked, too.

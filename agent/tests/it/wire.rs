@@ -96,6 +96,7 @@ fn samples() -> Vec<(&'static str, Value)> {
         device_key: public(),
         boot_id: Uuid::from_u128(6),
         reported,
+        count: 0,
         saves: 0,
         seen_seq: 41,
         wait_s: 25,

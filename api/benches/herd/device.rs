@@ -102,6 +102,7 @@ fn request(device: &Known, nonce: Nonce, wait_s: u32, seen_seq: u64) -> Vec<u8> 
         nonce,
         device_key: PublicKey(device.key.verifying_key().to_bytes()),
         boot_id: device.id.0,
+        count: 0,
         saves: 0,
         reported: Reported { state: ReportedState::Leased, epoch: 1, running: true, conflict: None },
         seen_seq,

@@ -159,3 +159,19 @@ async fn a_bare_question_is_answered_and_no_sign_of_life() {
     test.poll(&device).await;
     assert!(!lost().await);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recorded_question_that_is_sent_again_is_no_sign_of_life_and_gets_no_key() {
+    let test = TestApp::new().await;
+    let owner = test.account(&["owner"], None).await;
+    let device = test.offered(&owner).await;
+    let recorded = poll(&test, &device, 1);
+    assert!(test.ask(&device, &recorded).await["verdict"]["key_half"].is_string());
+    assert!(test.ask(&device, &recorded).await["verdict"]["key_half"].is_null());
+    test.advance(test.app.config.devices.lost_after_s + 60);
+    test.ask(&device, &recorded).await;
+    test.run_due().await;
+    test.ask(&device, &recorded).await;
+    let shown = test.get(&format!("/v1/devices/{}", device.id), &owner.token).await.ok();
+    assert!(!shown["lost_since"].is_null(), "{shown}");
+}

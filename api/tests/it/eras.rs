@@ -3,10 +3,7 @@
 use std::{fs, path::Path};
 
 use api::{clock::Clock, keys::Keys};
-use domain::{
-    key::Nonce,
-    wire::{Expect, ServerSigned, WireError},
-};
+use domain::wire::{Expect, ServerSigned, WireError};
 
 use crate::{
     app::TestApp,
@@ -28,12 +25,13 @@ fn copy(from: &Path, to: &Path) {
 
 /// What the server says now, opened by a device that has heard `heard`, an era and a sequence number, before.
 async fn hear(test: &TestApp, device: &Device, heard: (u32, u64)) -> Result<(u32, u64), WireError> {
-    let answer = test.post("/v1/device/poll", &device.key, &device.question(0)).await.ok();
+    let poll = device.poll();
+    let answer = test.post("/v1/device/poll", &device.key, &device.sign(&poll)).await.ok();
     let answer: ServerSigned = serde_json::from_value(answer).unwrap();
     let expect = Expect {
         root: test.app.keys.root(),
         device: device.id.parse().unwrap(),
-        nonce: Nonce([7; 32]),
+        nonce: poll.nonce,
         era: heard.0,
         seq: heard.1,
         epoch: 1,

@@ -1,5 +1,7 @@
 //! People, devices and rentals, made through the API.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use domain::{
     id::DeviceId,
     key::{Digest, Nonce, PublicKey},
@@ -151,11 +153,15 @@ impl Device {
 
     /// What the device asks: a boot that never ends, nothing to report.
     pub fn poll(&self) -> PollRequest {
+        static ASKED: AtomicU64 = AtomicU64::new(0);
+        let mut nonce = [7; 32];
+        nonce[..8].copy_from_slice(&ASKED.fetch_add(1, Ordering::Relaxed).to_le_bytes());
         PollRequest {
             v: 1,
-            nonce: Nonce([7; 32]),
+            nonce: Nonce(nonce),
             device_key: self.public(),
             boot_id: uuid::Uuid::nil(),
+            count: 0,
             saves: 0,
             reported: Reported { state: ReportedState::Idle, epoch: 0, running: false, conflict: None },
             seen_seq: 0,

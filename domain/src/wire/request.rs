@@ -176,6 +176,9 @@ pub struct PollRequest {
     pub device_key: PublicKey,
     /// Different after every start of the agent.
     pub boot_id: uuid::Uuid,
+    /// Counts the polls of this start from 1, so that an old one is worth nothing; 0 when not told.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub count: u64,
     /// How often the device wrote its record; a copy of a card falls behind. 0 when not told.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub saves: u64,

@@ -1,6 +1,6 @@
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use domain::{id::DeviceId, key::PublicKey};
+use domain::key::PublicKey;
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn owner(epoch: Epoch) -> Owner {
 }
 
 fn job(epoch: Epoch) -> Job<'static> {
-    Job { epoch, evidence: None, key: None, again: false }
+    Job { device: DeviceId(Uuid::from_u128(1)), epoch, evidence: None, key: None, again: false }
 }
 
 fn volume() -> (tempfile::TempDir, Directory) {
@@ -132,4 +132,37 @@ fn what_was_never_prepared_is_not_erased_but_left_to_whom_it_belongs() {
         assert_eq!(volume.erase(step, &job(1)).unwrap().0, NothingThere);
     }
     assert_eq!(fs::read_to_string(directory.path().join("volume/photo")).unwrap(), "mine");
+}
+
+#[test]
+fn the_volume_of_another_device_is_not_ones_own_even_for_the_same_epoch() {
+    let (_directory, mut volume) = volume();
+    volume.prepare(&owner(1), None).unwrap();
+    fs::write(volume.data().join("letter"), "hello").unwrap();
+    let other = DeviceId(Uuid::from_u128(2));
+    let theirs = Owner { device: other, ..owner(1) };
+    assert!(matches!(volume.prepare(&theirs, None), Err(VolumeError::Fenced { .. })));
+    assert!(matches!(volume.open(other, 1, None), Err(VolumeError::Fenced { .. })));
+    for step in 0..2 {
+        let job = Job { device: other, ..job(1) };
+        assert!(matches!(volume.erase(step, &job), Err(VolumeError::Fenced { .. })), "{step}");
+    }
+    assert!(volume.data().join("letter").exists());
+}
+
+#[test]
+fn damage_to_one_of_its_own_files_does_not_keep_a_volume_from_being_erased() {
+    for damaged in [LABEL_FILE, IDENTITY_FILE] {
+        let (_directory, mut volume) = volume();
+        volume.prepare(&owner(1), None).unwrap();
+        fs::write(volume.data().join("letter"), "hello").unwrap();
+        let evidence = volume.evidence();
+        fs::write(volume.path.join(damaged), "scribble").unwrap();
+        let job = Job { evidence: evidence.as_ref(), ..job(1) };
+        for step in 0..3 {
+            volume.erase(step, &job).unwrap();
+        }
+        assert_eq!(volume.erase(3, &job).unwrap().0, Done, "{damaged}");
+        assert!(!volume.data().exists());
+    }
 }
