@@ -9,13 +9,11 @@
 
 use std::{
     fs,
-    future::Future,
     ops::{Add, Sub},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use rustix::time::{ClockId, clock_gettime};
-use uuid::Uuid;
 
 /// The longest wait that is not checked against the clock.
 const SLICE: Duration = Duration::from_secs(2);
@@ -82,34 +80,13 @@ impl Sub for Boot {
 
 /// Sleeps until `until`, also across a suspend.
 pub async fn sleep_until(until: Boot) {
-    sleep_until_with(until, || ()).await;
-}
-
-/// As [`sleep_until`], calling `alive` at the start and at least every few seconds: a long wait is no hang.
-pub async fn sleep_until_with(until: Boot, alive: impl Fn()) {
     loop {
-        alive();
         let left = until.left();
         if left.is_zero() {
             return;
         }
         tokio::time::sleep(left.min(SLICE)).await;
     }
-}
-
-/// What `future` gives, or none when it is not done at `until`, also across a suspend.
-pub async fn timeout_at<T>(until: Boot, future: impl Future<Output = T>) -> Option<T> {
-    tokio::select! {
-        biased;
-        done = future => Some(done),
-        () = sleep_until(until) => None,
-    }
-}
-
-/// The kernel's id of this boot; another after every reboot, the same for every start of the agent in between.
-#[must_use]
-pub fn boot_id() -> Option<Uuid> {
-    Uuid::try_parse(fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim()).ok()
 }
 
 /// How long the machine has been up.
@@ -134,8 +111,6 @@ pub fn wall() -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-
     use super::*;
 
     const fn s(seconds: u64) -> Duration {
@@ -159,8 +134,6 @@ mod tests {
         assert!(first <= then && first.since_boot() > Duration::ZERO);
         assert!((Boot::now() + s(60)).left() > s(59) && then.elapsed() < s(60));
         assert!(uptime().abs_diff(Boot::now().since_boot()) < s(60));
-        assert_eq!(boot_id(), boot_id());
-        assert!(boot_id().is_some_and(|id| !id.is_nil()));
         assert!(wall() > 0);
     }
 
@@ -173,17 +146,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_sleep_ends_at_its_moment_and_says_that_it_lives() {
-        let (end, beats) = (Boot::now() + Duration::from_millis(30), Cell::new(0));
-        sleep_until_with(end, || beats.set(beats.get() + 1)).await;
-        assert!(Boot::now() >= end && beats.get() >= 2);
+    async fn a_sleep_ends_at_its_moment() {
+        let end = Boot::now() + Duration::from_millis(30);
+        sleep_until(end).await;
+        assert!(Boot::now() >= end);
         sleep_until(end - s(1)).await;
-    }
-
-    #[tokio::test]
-    async fn a_time_limit_gives_the_result_or_none() {
-        assert_eq!(timeout_at(Boot::now(), async { 1 }).await, Some(1));
-        let end = Boot::now() + Duration::from_millis(10);
-        assert_eq!(timeout_at(end, std::future::pending::<()>()).await, None);
     }
 }

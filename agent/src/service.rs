@@ -12,7 +12,7 @@ use anyhow::{Context, ensure};
 use sd_notify::NotifyState;
 use tracing::debug;
 
-use crate::clock::{self, Boot};
+use crate::clock::Boot;
 
 /// The unit as it stands in the repository, for the paths below.
 const UNIT: &str = include_str!("../berth-agent.service");
@@ -20,8 +20,6 @@ const UNIT: &str = include_str!("../berth-agent.service");
 const PROGRAM: &str = "/usr/bin/berth-agent";
 /// The configuration in [`UNIT`].
 const CONFIG: &str = "/etc/berth/agent.json";
-/// The longest text of a status.
-const STATUS_CHARS_MAX: usize = 200;
 
 /// The service manager, if one listens.
 #[derive(Debug)]
@@ -49,12 +47,6 @@ impl Service {
         tell(&[NotifyState::Stopping]);
     }
 
-    /// One line for `systemctl status`; never a secret.
-    pub fn status(&self, text: &str) {
-        let line: String = text.chars().filter(|c| !c.is_control()).take(STATUS_CHARS_MAX).collect();
-        tell(&[NotifyState::Status(&line)]);
-    }
-
     /// A sign of life; may be given as often as one likes.
     pub fn beat(&self) {
         let Some(every) = self.every else { return };
@@ -64,11 +56,6 @@ impl Service {
             *last = Some(now);
             tell(&[NotifyState::Watchdog]);
         }
-    }
-
-    /// Sleeps until then, also across a suspend, and gives signs of life meanwhile.
-    pub async fn sleep_until(&self, until: Boot) {
-        clock::sleep_until_with(until, || self.beat()).await;
     }
 }
 
@@ -215,7 +202,6 @@ mod tests {
     fn saying_everything_to_nobody_fails_nothing() {
         let service = Service::from_env();
         service.ready();
-        service.status("lease 3\nruns");
         (0..1_000).for_each(|_| service.beat());
         service.stopping();
     }
@@ -238,9 +224,9 @@ mod tests {
             }
             heard
         };
-        let all = ["READY=1\n", "STATUS=lease 3runs\n", "WATCHDOG=1\n", "STOPPING=1\n"];
+        let all = ["READY=1\n", "WATCHDOG=1\n", "STOPPING=1\n"];
         assert_eq!(say("NOTIFY_SOCKET", path.as_os_str(), "180000000"), all);
-        let unwatched = [all[0], all[1], all[3]];
+        let unwatched = [all[0], all[2]];
         assert_eq!(say("NOTIFY_SOCKET", path.as_os_str(), ""), unwatched);
         assert!(say("UNUSED", path.as_os_str(), "180000000").is_empty());
         assert!(say("NOTIFY_SOCKET", "/nonexistent".as_ref(), "180000000").is_empty());

@@ -38,7 +38,7 @@ impl Names {
                 for (name, value) in members.iter_mut() {
                     match name.as_str() {
                         "password" | "key" | "token" | "server_key" | "device_key" | "subdomain"
-                        | "commitment" => {
+                        | "commitment" | "proof" => {
                             *value = format!("<{name}>").into();
                         }
                         _ => self.rename(value),

@@ -84,6 +84,7 @@ async fn a_device_comes_to_the_market() {
       "host": "localhost",
       "password": "<password>",
       "port": 20000,
+      "proof": "<proof>",
       "server_key": "<server_key>",
       "subdomain": "<subdomain>",
       "user": "berth"

@@ -2,7 +2,7 @@
 # What the virtual machine does after its kernel is up: run the tests, then switch itself off.
 /bin/busybox mkdir -p /proc /sys /dev /tmp /run /mnt /etc
 /bin/busybox --install -s /bin
-export PATH=/usr/sbin:/sbin:/usr/bin:/bin HOME=/tmp RUST_BACKTRACE=0
+export PATH=/usr/sbin:/sbin:/usr/bin:/bin HOME=/tmp RUST_BACKTRACE=0 BERTH_TEST_PATIENCE_S=240
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev

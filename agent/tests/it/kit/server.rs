@@ -164,15 +164,16 @@ impl FakeServer {
         }
     }
 
-    /// Waits until something holds; panics after 30 s.
+    /// Waits until something holds; panics after 30 s, or what `BERTH_TEST_PATIENCE_S` says where all is slow.
     pub async fn until(&self, what: &str, holds: impl Fn(&World) -> bool) {
         let start = Instant::now();
+        let patience = std::env::var("BERTH_TEST_PATIENCE_S").ok().and_then(|s| s.parse().ok()).unwrap_or(30);
         while !holds(&self.world()) {
-            if start.elapsed() >= Duration::from_secs(30) {
+            if start.elapsed() >= Duration::from_secs(patience) {
                 let world = self.world();
                 let last = world.polls.last().map(|poll| poll.reported.clone());
                 panic!(
-                    "not within 30 s: {what}; lease {:?}, {} polls, last {last:?}",
+                    "not within {patience} s: {what}; lease {:?}, {} polls, last {last:?}",
                     world.lease,
                     world.polls.len()
                 );
