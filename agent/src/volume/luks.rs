@@ -19,7 +19,7 @@ use std::{io, path::PathBuf};
 use domain::{
     id::{DeviceId, Epoch},
     key::Digest,
-    wire::StepResult::{self, Done, NothingThere, Unsupported},
+    wire::StepResult,
 };
 use serde_json::json;
 
@@ -27,28 +27,28 @@ use super::{Evidence, Job, Owner, Volume, VolumeError, io_error};
 use crate::{decide::Label, dice, keyring::VolumeKey};
 
 mod blocks;
+mod erase;
 pub mod header;
 mod system;
 mod tool;
 
 pub use blocks::Blocks;
+use erase::{ENDS, STEPS};
 use header::Header;
 pub use system::System;
 
+/// The smallest medium, in bytes.
+const SIZE_MIN: u64 = 4 * ENDS;
 /// The tail that is left to the canaries, in bytes.
 const TAIL: u64 = 1 << 14;
 /// The length of a canary, in bytes.
 const CANARY: usize = 4_096;
-/// How much of each end is overwritten, in bytes; holds the header.
-const ENDS: u64 = 32 << 20;
 /// The first part of a header, which names it, in bytes.
 const BINARY: usize = 4_096;
 /// Where the data begin, in bytes: `cryptsetup`'s default.
 const DATA: u64 = 16 << 20;
 /// Written or looked at at once.
 const CHUNK: usize = 1 << 20;
-const STEPS: [&str; 5] =
-    ["close volume", "erase key slots", "discard blocks", "overwrite ends", "verify erased"];
 
 /// A LUKS volume.
 pub struct Luks {
@@ -119,11 +119,8 @@ impl Luks {
         self.blocks.map(key)?;
         let size = self.blocks.mapped_size()?;
         let used = size.saturating_sub(2 * TAIL);
-        if used < 2 * ENDS {
-            return Err(io::Error::other("it is too small for a volume"));
-        }
         let canaries: Vec<u8> = (0..2 * TAIL).step_by(CANARY).flat_map(|_| dice::bytes::<CANARY>()).collect();
-        self.blocks.write_mapped(size - 2 * TAIL, &canaries)?;
+        self.blocks.write_mapped(used, &canaries)?;
         self.blocks.make_file_system(used)?;
         let token = json!({ "type": header::TOKEN, "keyslots": [], "owner": owner });
         self.blocks.add_token(&token.to_string())
@@ -138,103 +135,6 @@ impl Luks {
             self.blocks.unmap()?;
         }
         Ok(was_open)
-    }
-
-    fn overwrite(&mut self, size: u64) -> io::Result<()> {
-        let zeros = vec![0; CHUNK];
-        let ends = [0..ENDS.min(size), size.saturating_sub(ENDS)..size];
-        for end in ends {
-            for at in end.clone().step_by(CHUNK) {
-                let length = usize::try_from((end.end - at).min(CHUNK as u64)).unwrap_or(CHUNK);
-                self.blocks.write(at, &zeros[..length])?;
-            }
-        }
-        self.blocks.sync()
-    }
-
-    fn discard(&mut self) -> io::Result<(StepResult, String)> {
-        if self.blocks.discard(true)? {
-            return Ok((Done, "the medium was told to erase every block, stale copies too".into()));
-        }
-        let plain = self.blocks.discard(false)?;
-        Ok(if plain {
-            (Done, "every block was discarded; the medium cannot erase stale copies".into())
-        } else {
-            (Unsupported, "the medium takes no discard: flash may keep ciphertext".into())
-        })
-    }
-
-    /// Refuses a medium that is not the one that was prepared. Nothing is destroyed before the first step is recorded, so
-    /// the label or a canary must be there then; later, a medium without a header must be as empty as it was left.
-    fn recognise(&self, step: usize, job: &Job<'_>, header: &Header) -> Result<(), VolumeError> {
-        let missing = Err(VolumeError::Missing(job.epoch));
-        match (header, job.evidence) {
-            (Header::Lease { epoch, .. }, _) if *epoch != job.epoch => Err(self.fenced(job.epoch)),
-            (Header::Lease { owner: Some(owner), .. }, _) if owner.device != job.device => {
-                Err(self.fenced(job.epoch))
-            }
-            (Header::Lease { uuid, .. }, Some(evidence)) if *uuid != evidence.identity => missing,
-            (Header::Lease { .. } | Header::Torn, _) => Ok(()),
-            (Header::Unreadable(_), None) => Err(self.fenced(job.epoch)),
-            // A header that this erasure half destroyed: no other lease is granted before this one is erased.
-            (Header::Unreadable(_), Some(_)) if step > 0 => Ok(()),
-            (Header::Absent, _) if step > 0 => match self.blocks.foreign().map_err(|e| self.io(e))? {
-                Some(_) => missing,
-                None => Ok(()),
-            },
-            (Header::Unreadable(_) | Header::Absent, Some(evidence)) => {
-                let known = |(at, digest): &(u64, Digest)| {
-                    self.blocks.read(*at, CANARY).is_ok_and(|bytes| Digest::of(&bytes) == *digest)
-                };
-                if evidence.canaries.iter().any(known) { Ok(()) } else { missing }
-            }
-            (Header::Absent, None) => Ok(()),
-        }
-    }
-
-    /// What contradicts that it is erased.
-    fn left(&mut self, job: &Job<'_>) -> io::Result<Option<String>> {
-        if self.blocks.is_mapped() {
-            return Ok(Some("the volume is still open".into()));
-        }
-        if self.header()? != Header::Absent {
-            return Ok(Some("there is still a header".into()));
-        }
-        if let Some(key) = job.key
-            && self.blocks.fits(key)?
-        {
-            return Ok(Some("its key still opens it".into()));
-        }
-        for (at, digest) in job.evidence.map_or(&[][..], |evidence| &evidence.canaries) {
-            if Digest::of(&self.blocks.read(*at, CANARY)?) == *digest {
-                return Ok(Some(format!("the data at byte {at} are still there")));
-            }
-        }
-        Ok(None)
-    }
-
-    fn step(&mut self, step: usize, job: &Job<'_>, size: u64) -> io::Result<(StepResult, String)> {
-        let labelled = matches!(self.header()?, Header::Lease { .. });
-        Ok(match step {
-            0 if self.shut()? => (Done, "unmounted and closed".into()),
-            0 => (NothingThere, "it was not open".into()),
-            1 if labelled => match self.blocks.destroy_slots() {
-                Ok(()) => (Done, "every key slot of the header is destroyed".into()),
-                // The steps after this one destroy them too.
-                Err(error) => (Unsupported, error.to_string()),
-            },
-            1 => (NothingThere, "there was no header".into()),
-            2 => self.discard()?,
-            3 => {
-                self.overwrite(size)?;
-                (Done, format!("overwrote the first and last {} MiB, header and label included", ENDS >> 20))
-            }
-            _ => {
-                let canaries = job.evidence.map_or(0, |evidence| evidence.canaries.len());
-                let key = if job.key.is_some() { "its key opens nothing" } else { "its key was not at hand" };
-                (Done, format!("closed, no header, {canaries} known blocks changed, {key}"))
-            }
-        })
     }
 }
 
@@ -288,7 +188,9 @@ impl Volume for Luks {
 
     fn prepare(&mut self, owner: &Owner, key: Option<&VolumeKey>) -> Result<(), VolumeError> {
         let epoch = owner.epoch;
-        self.size(epoch)?;
+        if self.size(epoch)? < SIZE_MIN {
+            return Err(self.io(io::Error::other(format!("it must have at least {} MiB", SIZE_MIN >> 20))));
+        }
         let key = key.ok_or(VolumeError::NoKey(epoch))?;
         let ready = match self.fence(owner.device, epoch)? {
             Header::Lease { owner, .. } => owner.is_some(),
@@ -332,32 +234,15 @@ impl Volume for Luks {
     }
 
     fn erase(&mut self, step: usize, job: &Job<'_>) -> Result<(StepResult, String), VolumeError> {
-        let there = self.blocks.size().map_err(|e| self.io(e))?;
-        let header = self.header().map_err(|e| self.io(e))?;
-        let size = match there {
-            None if job.evidence.is_some() => return Err(VolumeError::Missing(job.epoch)),
-            // What lies there, if anything, was never this lease's.
-            None => return Ok((NothingThere, "no volume was prepared for this lease".into())),
-            Some(_) if job.evidence.is_none() && header == Header::Absent => {
-                return Ok((NothingThere, "no volume was prepared for this lease".into()));
-            }
-            Some(size) => size,
-        };
-        self.recognise(step, job, &header)?;
-        if step + 1 == STEPS.len()
-            && let Some(left) = self.left(job).map_err(|e| self.io(e))?
-        {
-            return Err(VolumeError::NotErased { epoch: job.epoch, left });
-        }
-        self.step(step, job, size).map_err(|e| self.io(e))
+        self.erase_step(step, job)
     }
 
     fn problems(&self) -> Vec<String> {
         let mut problems = self.blocks.problems();
         match self.blocks.size() {
             Ok(None) => problems.push(format!("{} is not there", self.path.display())),
-            Ok(Some(size)) if size < 4 * ENDS => {
-                problems.push(format!("{} must have at least {} MiB", self.path.display(), (4 * ENDS) >> 20));
+            Ok(Some(size)) if size < SIZE_MIN => {
+                problems.push(format!("{} must have at least {} MiB", self.path.display(), SIZE_MIN >> 20));
             }
             Ok(Some(_)) if self.header().is_ok_and(|header| header == Header::Absent) => match self.used() {
                 Ok(None) => {}
