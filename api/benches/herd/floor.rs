@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::{Json, Router, routing::post};
+use domain::wire::Signed;
 use serde_json::Value;
 
 /// About as long as a signed answer.
@@ -17,7 +18,8 @@ pub async fn serve() {
     axum::serve(listener, router).await.expect("it serves");
 }
 
-async fn answer(Json(question): Json<Value>) -> String {
+async fn answer(Json(signed): Json<Signed>) -> String {
+    let question: Value = serde_json::from_str(&signed.payload).unwrap_or_default();
     let wait_s = question["wait_s"].as_u64().unwrap_or(0);
     tokio::time::sleep(Duration::from_secs(wait_s)).await;
     "x".repeat(ANSWER_BYTES)
