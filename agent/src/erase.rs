@@ -160,12 +160,12 @@ impl Site<'_> {
                 return Err(WorkloadError(text).into());
             }
             0 => {
-                let detail = self.workload.remove(work.device, work.epoch).await?;
-                EraseStep { step: "stop workload".into(), result: result_of(&detail), detail: short(detail) }
+                let (result, detail) = self.workload.remove(work.device, work.epoch).await?;
+                EraseStep { step: "stop workload".into(), result, detail: short(detail) }
             }
             1 if needs_key => {
                 self.keyring.remember(work.device, work.epoch);
-                let kept = self.keyring.kept(work.epoch);
+                let kept = self.keyring.ever_kept(work.epoch);
                 let there = self.keyring.destroy(work.epoch).map_err(EraseError::Half)?;
                 let detail = match (there, kept) {
                     (true, true) => {
@@ -206,10 +206,6 @@ struct Work {
     volume: Option<Evidence>,
     workload: String,
     again: bool,
-}
-
-fn result_of(removed: &str) -> StepResult {
-    if removed.starts_with("removed") { StepResult::Done } else { StepResult::NothingThere }
 }
 
 /// Within what a receipt may say.

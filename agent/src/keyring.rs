@@ -135,7 +135,7 @@ impl Keyring {
 
     /// Whether the server half of a lease ever lay on the device.
     #[must_use]
-    pub fn kept(&self, epoch: Epoch) -> bool {
+    pub fn ever_kept(&self, epoch: Epoch) -> bool {
         self.read().ok().flatten().is_some_and(|kept| kept.epoch == epoch && kept.kept_server)
     }
 
@@ -249,7 +249,7 @@ mod tests {
         assert!(keys.keeps(3));
         assert_eq!(keyring(&directory).key(ME, 3), key);
         keys.keep(3, false).unwrap();
-        assert!(!keys.keeps(3) && keys.kept(3), "what lay there once is not forgotten");
+        assert!(!keys.keeps(3) && keys.ever_kept(3), "what lay there once is not forgotten");
         assert_eq!(keyring(&directory).key(ME, 3), None);
     }
 

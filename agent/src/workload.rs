@@ -10,7 +10,10 @@ pub mod docker;
 use std::path::Path;
 
 use async_trait::async_trait;
-use domain::id::{DeviceId, Epoch};
+use domain::{
+    id::{DeviceId, Epoch},
+    wire::StepResult,
+};
 
 /// Whose workload it is, and what it needs.
 #[derive(Clone, Copy)]
@@ -50,11 +53,13 @@ pub trait Workload: Send {
     /// When something may still run.
     async fn stop(&mut self, device: DeviceId) -> Result<(), WorkloadError>;
 
-    /// Stops and removes what is there of the device's leases up to `epoch`; says how much that was.
+    /// Stops and removes what is there of the device's leases up to `epoch`; says, as a receipt does, whether that was
+    /// anything.
     ///
     /// # Errors
     /// When something is left.
-    async fn remove(&mut self, device: DeviceId, epoch: Epoch) -> Result<String, WorkloadError>;
+    async fn remove(&mut self, device: DeviceId, epoch: Epoch)
+    -> Result<(StepResult, String), WorkloadError>;
 
     /// The lease of this device whose workload runs right now, whoever started it.
     async fn running(&mut self, device: DeviceId) -> Option<Epoch>;
@@ -81,8 +86,8 @@ impl Workload for Nothing {
         Ok(())
     }
 
-    async fn remove(&mut self, _: DeviceId, _: Epoch) -> Result<String, WorkloadError> {
-        Ok("no workload is configured".into())
+    async fn remove(&mut self, _: DeviceId, _: Epoch) -> Result<(StepResult, String), WorkloadError> {
+        Ok((StepResult::NothingThere, "no workload is configured".into()))
     }
 
     async fn running(&mut self, _: DeviceId) -> Option<Epoch> {

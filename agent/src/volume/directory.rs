@@ -33,8 +33,6 @@ use crate::{
 
 mod remove;
 
-pub use remove::Removed;
-
 const IDENTITY_FILE: &str = ".berth-volume";
 const IDENTITY_BYTES_MAX: u64 = 64;
 const LABEL_FILE: &str = ".berth-lease";

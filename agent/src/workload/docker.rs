@@ -42,6 +42,7 @@ use async_trait::async_trait;
 use domain::{
     id::{DeviceId, Epoch},
     key::Digest,
+    wire::StepResult,
 };
 use tracing::{info, warn};
 
@@ -184,7 +185,11 @@ impl Workload for Docker {
         Err(WorkloadError("a container of this device still runs; look at: docker ps".into()))
     }
 
-    async fn remove(&mut self, device: DeviceId, epoch: Epoch) -> Result<String, WorkloadError> {
+    async fn remove(
+        &mut self,
+        device: DeviceId,
+        epoch: Epoch,
+    ) -> Result<(StepResult, String), WorkloadError> {
         let engine = self.reach().await?;
         drop(seed::hold(&engine, &self.writing).await?);
         let mut removed = Vec::new();
@@ -201,8 +206,8 @@ impl Workload for Docker {
         }
         self.login = None;
         Ok(match removed.as_slice() {
-            [] => "there was no container".into(),
-            names => format!("killed and removed {}", names.join(", ")),
+            [] => (StepResult::NothingThere, "there was no container".into()),
+            names => (StepResult::Done, format!("killed and removed {}", names.join(", "))),
         })
     }
 

@@ -14,13 +14,12 @@ const BATCH: usize = 1_024;
 
 /// What was removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Removed {
+pub(super) struct Removed {
     /// Files, links and the like.
-    pub files: u64,
-    /// Directories.
-    pub directories: u64,
+    files: u64,
+    directories: u64,
     /// Bytes in files.
-    pub bytes: u64,
+    bytes: u64,
 }
 
 impl Removed {

@@ -3,8 +3,9 @@
 use std::{fs, os::unix::fs::MetadataExt};
 
 use agent::workload::Workload;
+use domain::wire::StepResult;
 
-use super::rented::Rented;
+use super::rented::{Rented, nothing};
 use crate::kit::{
     engine::Engine,
     images::{BARE, RICH},
@@ -40,10 +41,10 @@ async fn a_lease_is_created_run_stopped_run_again_and_removed() {
     assert_eq!(rented.inside("cat /home/app/letter").await, (true, "mine".into()));
 
     let said = rented.remove().await;
-    assert_eq!(said, format!("killed and removed {}", rented.name()));
+    assert_eq!(said, (StepResult::Done, format!("killed and removed {}", rented.name())));
     assert_eq!(rented.names(&rented.name()).await, Vec::<String>::new());
     assert_eq!(rented.on_volume("home/app/letter"), "mine\n", "the volume is erased by somebody else");
-    assert_eq!(rented.remove().await, "there was no container");
+    assert_eq!(rented.remove().await, nothing());
 }
 
 #[tokio::test]

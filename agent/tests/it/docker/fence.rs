@@ -8,7 +8,7 @@ use bollard::{
     query_parameters::CreateContainerOptionsBuilder,
 };
 
-use super::rented::Rented;
+use super::rented::{Rented, nothing};
 use crate::kit::{
     engine::Engine,
     images::{BARE, ENDLESS},
@@ -67,7 +67,7 @@ async fn a_container_without_our_labels_is_left_alone_even_when_it_has_our_name(
         assert!(error.contains("docker rename"), "{error}");
         assert_eq!(rented.docker.running(rented.device).await, None);
         rented.docker.stop(rented.device).await.unwrap();
-        assert_eq!(rented.remove().await, "there was no container");
+        assert_eq!(rented.remove().await, nothing());
         assert!(is_up(engine, &id).await, "{labels:?}");
         drop_it(engine, &id).await;
     }
@@ -106,7 +106,7 @@ async fn a_lease_does_not_start_while_another_one_of_the_device_runs() {
     rented.epoch = 2;
     let error = rented.run().await.unwrap_err().to_string();
     assert!(error.contains("later lease 3"), "{error}");
-    assert_eq!(rented.remove().await, "there was no container", "only up to lease 2");
+    assert_eq!(rented.remove().await, nothing(), "only up to lease 2");
     rented.epoch = 4;
     rented.run().await.unwrap();
     assert_eq!(rented.names(&old).await, Vec::<String>::new(), "a stopped leftover is removed");

@@ -14,7 +14,10 @@ use bollard::{
     models::ContainerInspectResponse,
     query_parameters::ListContainersOptionsBuilder,
 };
-use domain::id::{DeviceId, Epoch};
+use domain::{
+    id::{DeviceId, Epoch},
+    wire::StepResult,
+};
 use futures_util::StreamExt;
 use uuid::Uuid;
 
@@ -79,7 +82,7 @@ impl<'e> Rented<'e> {
         self.docker.run(&tenancy).await
     }
 
-    pub async fn remove(&mut self) -> String {
+    pub async fn remove(&mut self) -> (StepResult, String) {
         self.docker.remove(self.device, self.epoch).await.unwrap()
     }
 
@@ -130,4 +133,9 @@ impl<'e> Rented<'e> {
     pub fn on_volume(&self, path: impl AsRef<Path>) -> String {
         std::fs::read_to_string(self.data().join("root").join(path)).unwrap_or_default()
     }
+}
+
+/// What removing says when there was nothing.
+pub fn nothing() -> (StepResult, String) {
+    (StepResult::NothingThere, "there was no container".into())
 }
