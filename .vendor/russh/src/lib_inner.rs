@@ -530,20 +530,6 @@ impl ChannelParams {
     }
 }
 
-pub(crate) async fn flush_or_timeout<W: AsyncWrite + Unpin>(
-    writer: &mut sshbuffer::PacketWriter,
-    stream: &mut W,
-    inactivity_timer: Pin<&mut impl Future<Output = ()>>,
-) -> Result<(), Error> {
-    tokio::select! {
-        r = writer.flush_into(stream) => Ok(r?),
-        _ = inactivity_timer => {
-            debug!("timeout while writing");
-            Err(Error::InactivityTimeout)
-        }
-    }
-}
-
 /// Returns `f(val)` if `val` it is [Some], or a forever pending [Future] if it is [None].
 pub(crate) fn future_or_pending<R, F: Future<Output = R>, T>(
     val: Option<T>,

@@ -17,6 +17,7 @@ use std::collections::HashMap;
 use std::fmt::{Debug, Formatter};
 use std::mem::replace;
 use std::num::Wrapping;
+use std::sync::Arc;
 use std::time::Duration;
 
 use byteorder::{BigEndian, ByteOrder};
@@ -25,6 +26,7 @@ use log::{debug, trace};
 use ssh_encoding::Encode;
 use tokio::sync::oneshot;
 
+use crate::channels::inbox::Credits;
 use crate::cipher::OpeningKey;
 use crate::client::GexParams;
 use crate::kex::dh::groups::DhGroup;
@@ -61,6 +63,13 @@ pub(crate) struct Encrypted {
     pub extension_info_awaiters: HashMap<String, Vec<oneshot::Sender<()>>>,
 }
 
+/// With so many bytes of output waiting, channels' data wait where they are.
+pub(crate) const BACKLOG_HIGH: usize = 512 * 1024;
+/// How long a session that ends waits for its last packets to be taken.
+pub(crate) const LAST_WORD: Duration = Duration::from_secs(2);
+/// So much output can wait at most: what is beyond data are answers, which the peer asked for.
+const BACKLOG_MAX: usize = 16 * 1024 * 1024;
+
 pub(crate) struct CommonSession<Config> {
     pub auth_user: String,
     pub remote_sshid: Vec<u8>,
@@ -78,6 +87,7 @@ pub(crate) struct CommonSession<Config> {
     pub strict_kex: bool,
     pub alive_timeouts: usize,
     pub received_data: bool,
+    pub credits: Arc<Credits>,
 }
 
 impl<C> Debug for CommonSession<C> {
@@ -129,6 +139,25 @@ impl ChannelFlushResult {
 }
 
 impl<C> CommonSession<C> {
+    /// Tells the peer what was read of what it sent.
+    pub(crate) fn credit_read(&mut self) -> Result<(), crate::Error> {
+        let Some(enc) = self.encrypted.as_mut() else { return Ok(()) };
+        for (channel, bytes) in self.credits.take() {
+            enc.credit_window(channel, bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Output that the transport has not taken yet, in bytes.
+    pub(crate) fn backlog(&self) -> usize {
+        self.packet_writer.backlog() + self.encrypted.as_ref().map_or(0, |enc| enc.write.len() - enc.write_cursor)
+    }
+
+    /// Refuses a peer that asks for more answers than it reads.
+    pub(crate) fn check_backlog(&self) -> Result<(), crate::Error> {
+        if self.backlog() > BACKLOG_MAX { Err(crate::Error::Pending) } else { Ok(()) }
+    }
+
     pub(crate) fn has_any_pending_data(&self) -> bool {
         self.encrypted
             .as_ref()
@@ -302,37 +331,24 @@ impl Encrypted {
         }
     }
 
-    pub fn adjust_window_size(
-        &mut self,
-        channel: ChannelId,
-        data: &[u8],
-        target: u32,
-    ) -> Result<bool, crate::Error> {
-        if let Some(channel) = self.channels.get_mut(&channel) {
-            trace!(
-                "adjust_window_size, channel = {}, size = {},",
-                channel.sender_channel, target
-            );
-            // Ignore extra data.
-            // https://tools.ietf.org/html/rfc4254#section-5.2
-            if data.len() as u32 <= channel.sender_window_size {
-                channel.sender_window_size -= data.len() as u32;
-            }
-            if channel.sender_window_size < target / 2 {
-                debug!(
-                    "sender_window_size {:?}, target {:?}",
-                    channel.sender_window_size, target
-                );
-                push_packet!(self.write, {
-                    self.write.push(msg::CHANNEL_WINDOW_ADJUST);
-                    channel.recipient_channel.encode(&mut self.write)?;
-                    (target - channel.sender_window_size).encode(&mut self.write)?;
-                });
-                channel.sender_window_size = target;
-                return Ok(true);
-            }
-        }
-        Ok(false)
+    /// Takes what arrived off the window; the peer may not send more than it was allowed to (RFC 4254, section 5.2).
+    pub fn use_window(&mut self, channel: ChannelId, data: &[u8]) -> Result<(), crate::Error> {
+        let Some(channel) = self.channels.get_mut(&channel) else { return Ok(()) };
+        let left = u32::try_from(data.len()).ok().and_then(|len| channel.sender_window_size.checked_sub(len));
+        channel.sender_window_size = left.ok_or(crate::Error::Inconsistent)?;
+        Ok(())
+    }
+
+    /// Allows the peer to send what was read of its data again.
+    pub fn credit_window(&mut self, channel: ChannelId, bytes: u32) -> Result<(), crate::Error> {
+        let Some(channel) = self.channels.get_mut(&channel) else { return Ok(()) };
+        channel.sender_window_size = channel.sender_window_size.saturating_add(bytes);
+        push_packet!(self.write, {
+            self.write.push(msg::CHANNEL_WINDOW_ADJUST);
+            channel.recipient_channel.encode(&mut self.write)?;
+            bytes.encode(&mut self.write)?;
+        });
+        Ok(())
     }
 
     fn flush_channel(
@@ -750,6 +766,9 @@ impl Encrypted {
         }
         if writer.bytes_written() >= limits.rekey_write_limit {
             return Some(Duration::ZERO);
+        }
+        if limits.rekey_time_limit == Duration::MAX {
+            return None;
         }
         let elapsed = russh_util::time::Instant::now().duration_since(self.last_rekey);
         Some(limits.rekey_time_limit.saturating_sub(elapsed))

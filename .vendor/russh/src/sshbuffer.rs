@@ -22,7 +22,9 @@ use log::debug;
 use ssh_encoding::Writer;
 use super::cipher::SealingKey;
 use compression::Compress;
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::AsyncWrite;
 
 use super::*;
 
@@ -391,12 +393,17 @@ pub(crate) struct IncomingSshPacket {
     pub seqn: Wrapping<u32>,
 }
 
+/// Bytes at the front of the output that were written already, before they are dropped.
+const COMPACT_AT: usize = 256 * 1024;
+
 /// Packet writer for constructing and encrypting outgoing SSH packets.
 pub(crate) struct PacketWriter {
     cipher: Box<dyn SealingKey + Send>,
     compress: Compress,
     packet_buffer: Vec<u8>,
     write_buffer: SSHBuffer,
+    /// How much of it the transport has taken already.
+    written: usize,
 }
 
 impl Debug for PacketWriter {
@@ -420,6 +427,7 @@ impl PacketWriter {
             compress,
             packet_buffer: Vec::new(),
             write_buffer: SSHBuffer::new(),
+            written: 0,
         }
     }
 
@@ -607,12 +615,65 @@ impl PacketWriter {
         self.write_buffer.seqn = Wrapping(0);
     }
 
+    /// Encrypted bytes that the transport has not taken yet.
+    pub(crate) fn backlog(&self) -> usize {
+        self.write_buffer.buffer.len() - self.written
+    }
+
+    /// Gives up memory that an idle session does not need.
+    pub(crate) fn release(&mut self) {
+        if self.write_buffer.buffer.is_empty() {
+            self.write_buffer.buffer = Vec::new();
+        }
+    }
+
     pub async fn flush_into<W: AsyncWrite + Unpin>(&mut self, w: &mut W) -> std::io::Result<()> {
-        if !self.write_buffer.buffer.is_empty() {
-            w.write_all(&self.write_buffer.buffer).await?;
-            w.flush().await?;
-            self.write_buffer.buffer.clear();
+        while self.backlog() > 0 {
+            self.write_some(w).await?;
         }
         Ok(())
+    }
+
+    /// Writes until the transport takes no more for now.
+    pub(crate) async fn write_now<W: AsyncWrite + Unpin>(&mut self, w: &mut W) -> std::io::Result<()> {
+        std::future::poll_fn(|cx| {
+            while self.backlog() > 0 {
+                match self.poll_write_some(w, cx) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
+                    Poll::Pending => break,
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+
+    /// Waits until the transport has taken something.
+    pub(crate) async fn write_some<W: AsyncWrite + Unpin>(&mut self, w: &mut W) -> std::io::Result<()> {
+        std::future::poll_fn(|cx| self.poll_write_some(w, cx)).await
+    }
+
+    fn poll_write_some<W: AsyncWrite + Unpin>(
+        &mut self,
+        w: &mut W,
+        cx: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let buffer = &mut self.write_buffer.buffer;
+        #[allow(clippy::indexing_slicing)] // never beyond the end
+        let n = std::task::ready!(Pin::new(&mut *w).poll_write(cx, &buffer[self.written..]))?;
+        if n == 0 {
+            return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
+        }
+        self.written += n;
+        if self.written == buffer.len() {
+            buffer.clear();
+            self.written = 0;
+            let _ = Pin::new(w).poll_flush(cx)?;
+        } else if self.written >= COMPACT_AT {
+            buffer.drain(..self.written);
+            self.written = 0;
+        }
+        Poll::Ready(Ok(()))
     }
 }

@@ -74,6 +74,50 @@ impl Session {
         self.process_packet(client, &pkt.buffer).await
     }
 
+    /// Hands data to the channel's reader, without waiting for it.
+    async fn receive_data<H: Handler>(
+        &mut self,
+        client: &mut H,
+        channel: ChannelId,
+        ext: Option<u32>,
+        data: Bytes,
+    ) -> Result<(), H::Error> {
+        if let Some(ref mut enc) = self.common.encrypted {
+            enc.use_window(channel, &data)?;
+        }
+        let msg = match ext {
+            None => ChannelMsg::Data { data: data.clone() },
+            Some(ext) => ChannelMsg::ExtendedData { ext, data: data.clone() },
+        };
+        let read = self.channels.get(&channel).map(|chan| chan.receive(channel, &self.common.credits, msg));
+        if !matches!(read, Some(Ok(()))) && let Some(ref mut enc) = self.common.encrypted {
+            // Nobody reads: the handler alone consumes it.
+            enc.credit_window(channel, data.len() as u32)?;
+        }
+        match ext {
+            None => client.data(channel, &data, self).await,
+            Some(ext) => client.extended_data(channel, ext, &data, self).await,
+        }
+    }
+
+    /// As [`Self::process_packet`], of a `CHANNEL_DATA` packet, whose data are not copied.
+    pub(crate) async fn process_data<H: Handler>(
+        &mut self,
+        client: &mut H,
+        packet: Bytes,
+    ) -> Result<(), H::Error> {
+        let mut r = &packet[1..];
+        let channel = map_err!(ChannelId::decode(&mut r))?;
+        let len = map_err!(u32::decode(&mut r))? as usize;
+        if r.len() != len {
+            return Err(crate::Error::Inconsistent.into());
+        }
+        if !self.common.is_established_channel(channel) {
+            return Ok(());
+        }
+        self.receive_data(client, channel, None, packet.slice(packet.len() - len..)).await
+    }
+
     pub(crate) async fn process_packet<H: Handler>(
         &mut self,
         client: &mut H,
@@ -595,23 +639,7 @@ impl Session {
                 if !self.common.is_established_channel(channel_num) {
                     return Ok(());
                 }
-                let target = self.common.config.window_size;
-                #[allow(clippy::collapsible_if)]
-                if let Some(ref mut enc) = self.common.encrypted {
-                    if enc.adjust_window_size(channel_num, &data, target)? {
-                        let next_window =
-                            client.adjust_window(channel_num, self.target_window_size);
-                        if next_window > 0 {
-                            self.target_window_size = next_window
-                        }
-                    }
-                }
-
-                if let Some(chan) = self.channels.get(&channel_num) {
-                    let _ = chan.send(ChannelMsg::Data { data: data.clone() }).await;
-                }
-
-                client.data(channel_num, &data, self).await
+                self.receive_data(client, channel_num, None, data).await
             }
             Some((&msg::CHANNEL_EXTENDED_DATA, mut r)) => {
                 debug!("channel_extended_data");
@@ -622,30 +650,7 @@ impl Session {
                 if !self.common.is_established_channel(channel_num) {
                     return Ok(());
                 }
-                let target = self.common.config.window_size;
-                #[allow(clippy::collapsible_if)]
-                if let Some(ref mut enc) = self.common.encrypted {
-                    if enc.adjust_window_size(channel_num, &data, target)? {
-                        let next_window =
-                            client.adjust_window(channel_num, self.target_window_size);
-                        if next_window > 0 {
-                            self.target_window_size = next_window
-                        }
-                    }
-                }
-
-                if let Some(chan) = self.channels.get(&channel_num) {
-                    let _ = chan
-                        .send(ChannelMsg::ExtendedData {
-                            ext: extended_code,
-                            data: data.clone(),
-                        })
-                        .await;
-                }
-
-                client
-                    .extended_data(channel_num, extended_code, &data, self)
-                    .await
+                self.receive_data(client, channel_num, Some(extended_code), data).await
             }
             Some((&msg::CHANNEL_REQUEST, mut r)) => {
                 let channel_num = map_err!(ChannelId::decode(&mut r))?;
@@ -768,10 +773,6 @@ impl Session {
                 }
                 if let Some(chan) = self.channels.get(&channel_num) {
                     chan.window_size().grow(amount).await;
-                    // Use try_send to avoid blocking the session loop when channel buffer is full.
-                    // WindowAdjusted is informational - the critical side effect (updating
-                    // WindowSizeRef and notifying ChannelTx) already happens in grow().
-                    let _ = chan.try_send(ChannelMsg::WindowAdjusted { new_size });
                 }
                 client.window_adjusted(channel_num, new_size, self).await
             }
@@ -862,7 +863,6 @@ impl Session {
                     self.inbound_channel_sender.clone(),
                     channel_params.recipient_maximum_packet_size,
                     channel_params.recipient_window_size,
-                    self.common.config.channel_buffer_size,
                 );
 
                 let pending = crate::PendingChannelOpen {

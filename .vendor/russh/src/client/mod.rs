@@ -58,6 +58,7 @@ use tokio::sync::oneshot;
 
 pub use crate::auth::AuthResult;
 use crate::cert::PublicKeyOrCertificate;
+use crate::channels::inbox;
 use crate::channels::{
     Channel, ChannelMsg, ChannelReadHalf, ChannelRef, ChannelWriteHalf, WindowSizeRef,
 };
@@ -65,7 +66,7 @@ use crate::cipher::{self, OpeningKey, clear};
 use crate::kex::{KexAlgorithmImplementor, KexCause, KexProgress, SessionKexState};
 use crate::keys::PrivateKeyWithHashAlg;
 use crate::msg::{is_kex_msg, validate_server_msg_strict_kex};
-use crate::session::{CommonSession, EncryptedState, GlobalRequestResponse, NewKeys};
+use crate::session::{BACKLOG_HIGH, CommonSession, EncryptedState, GlobalRequestResponse, LAST_WORD, NewKeys};
 use crate::ssh_read::SshRead;
 use crate::sshbuffer::{IncomingSshPacket, PacketWriter, SSHBuffer, SshId};
 use crate::{
@@ -740,7 +741,7 @@ impl<H: Handler> Handle<H> {
     /// Wait for confirmation that a channel is open
     async fn wait_channel_confirmation(
         &self,
-        mut receiver: Receiver<ChannelMsg>,
+        mut receiver: inbox::Receiver,
         window_size_ref: WindowSizeRef,
     ) -> Result<Channel<Msg>, crate::Error> {
         loop {
@@ -842,7 +843,7 @@ impl<H: Handler> Handle<H> {
     /// usable when it's confirmed by the server, as indicated by the
     /// `confirmed` field of the corresponding `Channel`.
     pub async fn channel_open_session(&self) -> Result<Channel<Msg>, crate::Error> {
-        let (sender, receiver) = channel(self.channel_buffer_size);
+        let (sender, receiver) = inbox::channel();
         let channel_ref = ChannelRef::new(sender);
         let window_size_ref = channel_ref.window_size().clone();
 
@@ -860,7 +861,7 @@ impl<H: Handler> Handle<H> {
         originator_address: A,
         originator_port: u32,
     ) -> Result<Channel<Msg>, crate::Error> {
-        let (sender, receiver) = channel(self.channel_buffer_size);
+        let (sender, receiver) = inbox::channel();
         let channel_ref = ChannelRef::new(sender);
         let window_size_ref = channel_ref.window_size().clone();
 
@@ -891,7 +892,7 @@ impl<H: Handler> Handle<H> {
         originator_address: B,
         originator_port: u32,
     ) -> Result<Channel<Msg>, crate::Error> {
-        let (sender, receiver) = channel(self.channel_buffer_size);
+        let (sender, receiver) = inbox::channel();
         let channel_ref = ChannelRef::new(sender);
         let window_size_ref = channel_ref.window_size().clone();
 
@@ -913,7 +914,7 @@ impl<H: Handler> Handle<H> {
         &self,
         socket_path: S,
     ) -> Result<Channel<Msg>, crate::Error> {
-        let (sender, receiver) = channel(self.channel_buffer_size);
+        let (sender, receiver) = inbox::channel();
         let channel_ref = ChannelRef::new(sender);
         let window_size_ref = channel_ref.window_size().clone();
 
@@ -1244,6 +1245,7 @@ where
             auth_method: None, // Client only.
             remote_to_local: Box::new(clear::Key),
             encrypted: None,
+            credits: crate::channels::inbox::Credits::new(config.window_size),
             config,
             wants_reply: false,
             disconnected: false,
@@ -1356,6 +1358,8 @@ impl Session {
             )
             .await;
         trace!("disconnected");
+        // The last word, if the peer still takes it.
+        let _ = tokio::time::timeout(LAST_WORD, self.common.packet_writer.flush_into(&mut stream_write)).await;
         self.receiver.close();
         self.priority_receiver.close();
         self.inbound_channel_receiver.close();
@@ -1426,7 +1430,10 @@ impl Session {
             // Keep reading the network for window adjustments, but leave
             // application output in its bounded receivers while a channel is
             // window-blocked.
-            let can_receive_outbound = !self.kex.active() && !self.common.has_any_pending_data();
+            let can_receive_outbound = !self.kex.active()
+                && !self.common.has_any_pending_data()
+                && self.common.backlog() < BACKLOG_HIGH;
+            let has_output = self.common.packet_writer.backlog() > 0;
             let rekey_timer =
                 crate::future_or_pending(self.rekey_time_remaining(), tokio::time::sleep);
             pin!(rekey_timer);
@@ -1472,11 +1479,18 @@ impl Session {
                     std::mem::swap(&mut opening_cipher, &mut self.common.remote_to_local);
                     reading.set(start_reading(stream_read, buffer, opening_cipher));
                 }
+                written = self.common.packet_writer.write_some(stream_write), if has_output => {
+                    map_err!(written)?;
+                }
+                () = self.common.credits.notified() => {
+                    self.common.credit_read()?;
+                }
                 () = &mut rekey_timer => {
                     // The flush after the select sees the elapsed limit.
                     debug!("rekey time limit reached");
                 }
                 () = &mut keepalive_timer => {
+                    self.common.packet_writer.release();
                     keepalive_elapsed = true;
                     if let Some(ref mut enc) = self.common.encrypted
                         && matches!(enc.state, EncryptedState::Authenticated)
@@ -1504,7 +1518,10 @@ impl Session {
                     };
 
                     // eagerly take all outgoing messages so writes are batched
-                    while !self.kex.active() && !self.common.has_any_pending_data() {
+                    while !self.kex.active()
+                        && !self.common.has_any_pending_data()
+                        && self.common.backlog() < BACKLOG_HIGH
+                    {
                         self.drain_priority_msgs()?;
                         match self.receiver.try_recv() {
                             Ok(next) => self.handle_msg(next)?,
@@ -1529,7 +1546,10 @@ impl Session {
                     }
 
                     // eagerly take all outgoing messages so writes are batched
-                    while !self.kex.active() && !self.common.has_any_pending_data() {
+                    while !self.kex.active()
+                        && !self.common.has_any_pending_data()
+                        && self.common.backlog() < BACKLOG_HIGH
+                    {
                         self.drain_priority_msgs()?;
                         match self.inbound_channel_receiver.try_recv() {
                             Ok(next) => self.handle_msg(next)?,
@@ -1540,12 +1560,8 @@ impl Session {
             };
 
             self.flush()?;
-            crate::flush_or_timeout(
-                &mut self.common.packet_writer,
-                stream_write,
-                inactivity_timer.as_mut(),
-            )
-            .await?;
+            map_err!(self.common.packet_writer.write_now(stream_write).await)?;
+            self.common.check_backlog()?;
 
             if let Some(ref mut enc) = self.common.encrypted
                 && let EncryptedState::InitCompression = enc.state
@@ -2000,7 +2016,10 @@ async fn reply<H: Handler>(
                 if kex.peer_kexinit_received() {
                     return Err(crate::Error::Inconsistent.into());
                 }
-                session.pending_len = session.pending_len.saturating_add(pkt.buffer.len() as u32);
+                // Data are bounded by the windows of their channels.
+                if msg_type != msg::CHANNEL_DATA && msg_type != msg::CHANNEL_EXTENDED_DATA {
+                    session.pending_len = session.pending_len.saturating_add(pkt.buffer.len() as u32);
+                }
                 if u64::from(session.pending_len) > 2 * u64::from(session.common.config.window_size)
                 {
                     return Err(crate::Error::Pending.into());
@@ -2103,6 +2122,12 @@ async fn reply<H: Handler>(
         }
     }
 
+    let authenticated =
+        session.common.encrypted.as_ref().is_some_and(|enc| matches!(enc.state, EncryptedState::Authenticated));
+    if authenticated && pkt.buffer.first() == Some(&msg::CHANNEL_DATA) {
+        let packet = bytes::Bytes::from(std::mem::take(&mut pkt.buffer));
+        return session.process_data(handler, packet).await;
+    }
     session.client_read_encrypted(handler, pkt).await
 }
 
@@ -2185,6 +2210,7 @@ mod tests {
                 buffer: Vec::new(),
                 strict_kex: false,
                 alive_timeouts: 0,
+        credits: crate::channels::inbox::Credits::new(2_097_152),
                 received_data: false,
                 remote_sshid: b"SSH-2.0-test".to_vec(),
                 packet_writer: PacketWriter::clear(),
@@ -2492,6 +2518,7 @@ mod tests {
                 buffer: Vec::new(),
                 strict_kex: false,
                 alive_timeouts: 0,
+        credits: crate::channels::inbox::Credits::new(2_097_152),
                 received_data: false,
                 remote_sshid: b"SSH-2.0-test".to_vec(),
                 packet_writer: PacketWriter::clear(),

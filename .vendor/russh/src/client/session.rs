@@ -538,6 +538,8 @@ impl Session {
     }
 
     pub fn close(&mut self, channel: ChannelId) -> Result<(), crate::Error> {
+        // The peer's own close comes for a channel that is gone already.
+        self.channels.remove(&channel);
         if let Some(ref mut enc) = self.common.encrypted {
             enc.close(channel)
         } else {

@@ -42,6 +42,50 @@ impl Session {
         self.process_packet(handler, &pkt.buffer).await
     }
 
+    /// Hands data to the channel's reader, without waiting for it.
+    async fn receive_data<H: Handler + Send>(
+        &mut self,
+        handler: &mut H,
+        channel: ChannelId,
+        ext: Option<u32>,
+        data: Bytes,
+    ) -> Result<(), H::Error> {
+        if let Some(ref mut enc) = self.common.encrypted {
+            enc.use_window(channel, &data)?;
+        }
+        let msg = match ext {
+            None => ChannelMsg::Data { data: data.clone() },
+            Some(ext) => ChannelMsg::ExtendedData { ext, data: data.clone() },
+        };
+        let read = self.channels.get(&channel).map(|chan| chan.receive(channel, &self.common.credits, msg));
+        if !matches!(read, Some(Ok(()))) && let Some(ref mut enc) = self.common.encrypted {
+            // Nobody reads: the handler alone consumes it.
+            enc.credit_window(channel, data.len() as u32)?;
+        }
+        match ext {
+            None => handler.data(channel, &data, self).await,
+            Some(ext) => handler.extended_data(channel, ext, &data, self).await,
+        }
+    }
+
+    /// As [`Self::process_packet`], of a `CHANNEL_DATA` packet, whose data are not copied.
+    pub(crate) async fn process_data<H: Handler + Send>(
+        &mut self,
+        handler: &mut H,
+        packet: Bytes,
+    ) -> Result<(), H::Error> {
+        let mut r = &packet[1..];
+        let channel = map_err!(ChannelId::decode(&mut r))?;
+        let len = map_err!(u32::decode(&mut r))? as usize;
+        if r.len() != len {
+            return Err(Error::Inconsistent.into());
+        }
+        if !self.common.is_established_channel(channel) {
+            return Ok(());
+        }
+        self.receive_data(handler, channel, None, packet.slice(packet.len() - len..)).await
+    }
+
     pub(crate) async fn process_packet<H: Handler + Send>(
         &mut self,
         handler: &mut H,
@@ -753,7 +797,7 @@ mod tests {
                 session.common.config.window_size,
                 session.common.config.maximum_packet_size,
             );
-        let (sender, _receiver) = tokio::sync::mpsc::channel(1);
+        let (sender, _receiver) = crate::channels::inbox::channel();
         session
             .channels
             .insert(channel, crate::channels::ChannelRef::new(sender));
@@ -850,6 +894,7 @@ mod tests {
                 buffer: Vec::new(),
                 strict_kex: false,
                 alive_timeouts: 0,
+        credits: crate::channels::inbox::Credits::new(2_097_152),
                 received_data: false,
                 remote_sshid: Vec::new(),
             },
@@ -1487,36 +1532,7 @@ impl Session {
                 trace!("handler.data {ext:?} {channel_num:?}");
                 let data = map_err!(Bytes::decode(r))?;
                 map_err!(ensure_end(r))?;
-                let target = self.target_window_size;
-
-                #[allow(clippy::collapsible_if)]
-                if let Some(ref mut enc) = self.common.encrypted {
-                    if enc.adjust_window_size(channel_num, &data, target)? {
-                        let window = handler.adjust_window(channel_num, self.target_window_size);
-                        if window > 0 {
-                            self.target_window_size = window
-                        }
-                    }
-                }
-                self.flush()?;
-                if let Some(ext) = ext {
-                    if let Some(chan) = self.channels.get(&channel_num) {
-                        chan.send(ChannelMsg::ExtendedData {
-                            ext,
-                            data: data.clone(),
-                        })
-                        .await
-                        .unwrap_or(())
-                    }
-                    handler.extended_data(channel_num, ext, &data, self).await
-                } else {
-                    if let Some(chan) = self.channels.get(&channel_num) {
-                        chan.send(ChannelMsg::Data { data: data.clone() })
-                            .await
-                            .unwrap_or(())
-                    }
-                    handler.data(channel_num, &data, self).await
-                }
+                self.receive_data(handler, channel_num, ext, data).await
             }
 
             msg::CHANNEL_WINDOW_ADJUST => {
@@ -1546,10 +1562,6 @@ impl Session {
                 }
                 if let Some(chan) = self.channels.get(&channel_num) {
                     chan.window_size().grow(amount).await;
-                    // Use try_send to avoid blocking the session loop when channel buffer is full.
-                    // WindowAdjusted is informational - the critical side effect (updating
-                    // WindowSizeRef and notifying ChannelTx) already happens in grow().
-                    let _ = chan.try_send(ChannelMsg::WindowAdjusted { new_size });
                 }
                 debug!("handler.window_adjusted {channel_num:?}");
                 handler.window_adjusted(channel_num, new_size, self).await
@@ -2058,7 +2070,6 @@ impl Session {
             self.sender.sender.clone(),
             channel_params.recipient_maximum_packet_size,
             channel_params.recipient_window_size,
-            self.common.config.channel_buffer_size,
         );
 
         let pending = PendingChannelOpen {

@@ -1152,6 +1152,7 @@ async fn read_ssh_id<R: AsyncRead + Unpin>(
         auth_method: None, // Client only.
         auth_attempts: 0,
         remote_to_local: Box::new(clear::Key),
+        credits: crate::channels::inbox::Credits::new(config.window_size),
         encrypted: None,
         config,
         wants_reply: false,
@@ -1227,7 +1228,10 @@ async fn reply<H: Handler + Send>(
                 if kex.peer_kexinit_received() {
                     return Err(crate::Error::Inconsistent.into());
                 }
-                session.pending_len = session.pending_len.saturating_add(pkt.buffer.len() as u32);
+                // Data are bounded by the windows of their channels.
+                if msg_type != msg::CHANNEL_DATA && msg_type != msg::CHANNEL_EXTENDED_DATA {
+                    session.pending_len = session.pending_len.saturating_add(pkt.buffer.len() as u32);
+                }
                 if u64::from(session.pending_len) > 2 * u64::from(session.common.config.window_size)
                 {
                     return Err(crate::Error::Pending.into());
@@ -1306,6 +1310,13 @@ async fn reply<H: Handler + Send>(
 
             return Ok(());
         }
+    }
+
+    let authenticated =
+        session.common.encrypted.as_ref().is_some_and(|enc| matches!(enc.state, EncryptedState::Authenticated));
+    if authenticated && pkt.buffer.first() == Some(&msg::CHANNEL_DATA) {
+        let packet = Bytes::from(std::mem::take(&mut pkt.buffer));
+        return session.process_data(handler, packet).await;
     }
 
     // Handle key exchange/re-exchange.

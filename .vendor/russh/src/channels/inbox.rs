@@ -1,0 +1,205 @@
+//! What the peer sent on a channel and nobody has read yet.
+//!
+//! The session loop only ever pushes and never waits, so a reader that stops holds up nobody but its own channel. What
+//! bounds the queue is the channel's window: bytes are credited to the peer when they are taken out, not when they
+//! arrive. Small packets are merged, so that the bound on bytes is one on memory too; other messages are counted.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::ChannelMsg;
+use crate::ChannelId;
+
+/// Packets shorter than this are merged with the one before.
+const MERGE_BELOW: usize = 4096;
+/// Messages that wait at most; whoever sends more without being read has its channel cut off.
+const MAX_MESSAGES: usize = 16_384;
+
+/// Bytes that were read and may be sent again, for the session loop to tell its peer.
+#[derive(Debug)]
+pub(crate) struct Credits {
+    due: Mutex<Vec<(ChannelId, u32)>>,
+    notify: Notify,
+    /// So many bytes are told at once.
+    threshold: u32,
+}
+
+impl Credits {
+    pub(crate) fn new(window_size: u32) -> Arc<Self> {
+        Arc::new(Self { due: Mutex::default(), notify: Notify::new(), threshold: (window_size / 8).max(1) })
+    }
+
+    /// Resolves when something is due.
+    pub(crate) async fn notified(&self) {
+        self.notify.notified().await;
+    }
+
+    pub(crate) fn take(&self) -> Vec<(ChannelId, u32)> {
+        std::mem::take(&mut *self.due.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn add(&self, id: ChannelId, bytes: u32) {
+        self.due.lock().unwrap_or_else(PoisonError::into_inner).push((id, bytes));
+        self.notify.notify_one();
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: VecDeque<ChannelMsg>,
+    /// Woken when there is something to read.
+    reader: Option<Waker>,
+    /// No more will come.
+    ended: bool,
+    /// Nobody reads any more.
+    unread: bool,
+    read: u32,
+    credits: Option<(ChannelId, Arc<Credits>)>,
+}
+
+impl State {
+    fn took(&mut self, msg: &ChannelMsg) {
+        let (ChannelMsg::Data { data } | ChannelMsg::ExtendedData { data, .. }) = msg else { return };
+        let Some((id, credits)) = &self.credits else { return };
+        self.read = self.read.saturating_add(u32::try_from(data.len()).unwrap_or(u32::MAX));
+        if self.read >= credits.threshold {
+            credits.add(*id, std::mem::take(&mut self.read));
+        }
+    }
+
+    /// Whether `data` could be added to the last packet.
+    fn merge(&mut self, data: &Bytes) -> bool {
+        if data.len() >= MERGE_BELOW {
+            return false;
+        }
+        let Some(ChannelMsg::Data { data: last }) = self.queue.back_mut() else { return false };
+        if last.len() >= MERGE_BELOW {
+            return false;
+        }
+        let mut merged = match std::mem::take(last).try_into_mut() {
+            Ok(merged) => merged,
+            Err(shared) => bytes::BytesMut::from(&shared[..]),
+        };
+        merged.extend_from_slice(data);
+        *last = merged.freeze();
+        true
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The session's end.
+#[derive(Debug)]
+pub struct Sender(Arc<Mutex<State>>);
+
+/// The reader's end.
+#[derive(Debug)]
+pub struct Receiver(Arc<Mutex<State>>);
+
+/// An inbox.
+pub fn channel() -> (Sender, Receiver) {
+    let state = Arc::new(Mutex::new(State::default()));
+    (Sender(state.clone()), Receiver(state))
+}
+
+impl Sender {
+    /// Puts a message in without waiting; gives it back when nobody reads.
+    ///
+    /// Asynchronous only so that it can stand where a bounded channel stood.
+    pub async fn send(&self, msg: ChannelMsg) -> Result<(), ChannelMsg> {
+        self.push(msg)
+    }
+
+    /// As [`Sender::send`], of data of the channel `id`, which are credited to the peer when they are read.
+    pub(crate) fn receive(&self, id: ChannelId, credits: &Arc<Credits>, msg: ChannelMsg) -> Result<(), ChannelMsg> {
+        {
+            let mut state = lock(&self.0);
+            if state.credits.is_none() {
+                state.credits = Some((id, credits.clone()));
+            }
+        }
+        self.push(msg)
+    }
+
+    fn push(&self, msg: ChannelMsg) -> Result<(), ChannelMsg> {
+        let mut state = lock(&self.0);
+        if state.unread {
+            return Err(msg);
+        }
+        if let ChannelMsg::Data { data } = &msg
+            && state.merge(data)
+        {
+            return Ok(());
+        }
+        if state.queue.len() >= MAX_MESSAGES {
+            state.ended = true;
+            return Err(msg);
+        }
+        state.queue.push_back(msg);
+        if let Some(reader) = state.reader.take() {
+            reader.wake();
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        let mut state = lock(&self.0);
+        state.ended = true;
+        if let Some(reader) = state.reader.take() {
+            reader.wake();
+        }
+    }
+}
+
+impl Receiver {
+    /// The next message; `None` when there will be none.
+    pub async fn recv(&mut self) -> Option<ChannelMsg> {
+        std::future::poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// As [`Receiver::recv`], as a poll.
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<ChannelMsg>> {
+        let mut state = lock(&self.0);
+        if let Some(msg) = state.queue.pop_front() {
+            state.took(&msg);
+            return Poll::Ready(Some(msg));
+        }
+        if state.ended || state.unread {
+            return Poll::Ready(None);
+        }
+        match &mut state.reader {
+            Some(reader) if reader.will_wake(cx.waker()) => {}
+            reader => *reader = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    /// The next message, if there is one already.
+    pub fn try_recv(&mut self) -> Option<ChannelMsg> {
+        let mut state = lock(&self.0);
+        let msg = state.queue.pop_front()?;
+        state.took(&msg);
+        Some(msg)
+    }
+
+    /// Takes no more in; what is there can still be read.
+    pub fn close(&mut self) {
+        lock(&self.0).unread = true;
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        let mut state = lock(&self.0);
+        state.unread = true;
+        state.queue.clear();
+    }
+}
