@@ -8,7 +8,7 @@ use domain::{
     id::{DeviceId, Epoch},
     key::{Digest, PublicKey, SealedHalf},
     time::{Seconds, Time},
-    wire::{Expect, HoldWhy, ServerSigned, Tombstone, Verdict, Verified, WireError},
+    wire::{Expect, GatewayAddress, HoldWhy, ServerSigned, Tombstone, Verdict, Verified, WireError},
 };
 
 /// A verified tombstone with the envelope that proves it: what erasing needs.
@@ -88,6 +88,8 @@ pub enum Said {
         key_half: Option<SealedHalf>,
         /// The renter lets the lease resume without the server.
         offline_resume: bool,
+        /// Where the device's tunnel ends; none when the server has no gateway.
+        gateway: Option<GatewayAddress>,
     },
     /// Stop the workload, keep the data.
     Hold {
@@ -132,12 +134,13 @@ impl Word {
         let answer = answer.into_inner();
         let warrant = |tombstone: &ServerSigned| Warrant::open(tombstone, &expect.root, expect.device);
         let said = match &answer.verdict {
-            Verdict::Run { epoch, until, valid_for_s, key_half, offline_resume } => Said::Run {
+            Verdict::Run { epoch, until, valid_for_s, key_half, offline_resume, gateway } => Said::Run {
                 epoch: *epoch,
                 until: *until,
                 valid_for_s: *valid_for_s,
                 key_half: *key_half,
                 offline_resume: *offline_resume,
+                gateway: gateway.clone(),
             },
             Verdict::Hold { epoch, why } => Said::Hold { epoch: *epoch, why: *why },
             Verdict::End { tombstone } => Said::End(warrant(tombstone)?),

@@ -104,7 +104,13 @@ mod tests {
     use super::*;
 
     fn says(state: ReportedState, conflict: Option<&str>) -> Reported {
-        Reported { state, epoch: 1, running: false, conflict: conflict.map(Into::into) }
+        Reported {
+            state,
+            epoch: 1,
+            running: false,
+            conflict: conflict.map(Into::into),
+            host_keys: Vec::new(),
+        }
     }
 
     #[test]

@@ -344,7 +344,13 @@ impl Agent {
             Held::Erased { .. } => ReportedState::Erased,
         };
         let conflict = self.conflict.or(self.trouble).map(|conflict| conflict.to_string());
-        Reported { state, epoch: self.epoch(), running: self.running.is_some(), conflict }
+        Reported {
+            state,
+            epoch: self.epoch(),
+            running: self.running.is_some(),
+            conflict,
+            host_keys: Vec::new(),
+        }
     }
 }
 

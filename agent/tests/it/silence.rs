@@ -118,6 +118,7 @@ fn moods(server: &FakeServer) -> Vec<(&'static str, Mood)> {
                     valid_for_s: 60,
                     key_half: None,
                     offline_resume: false,
+                    gateway: None,
                 };
                 world.signer.answer(&world.answer(poll, verdict))
             }),

@@ -9,9 +9,9 @@ use domain::{
     offer::Hardware,
     time::Time,
     wire::{
-        Answer, CheckIn, EraseStep, Expect, Grant, HoldWhy, KeyHalf, PollRequest, ProvenGrant, Receipt,
-        Registration, Reported, ReportedState, ServerSigned, SignedCheckIn, SignedPoll, SignedReceipt,
-        SignedRegistration, StepResult, VERSION, Verdict, sign,
+        Answer, CheckIn, EraseStep, Expect, GatewayAddress, Grant, HoldWhy, KeyHalf, PollRequest,
+        ProvenGrant, Receipt, Registration, Reported, ReportedState, ServerSigned, SignedCheckIn, SignedPoll,
+        SignedReceipt, SignedRegistration, StepResult, VERSION, Verdict, sign,
     },
 };
 use ed25519_dalek::SigningKey;
@@ -22,6 +22,7 @@ use uuid::Uuid;
 use crate::kit::signer::{DEVICE, SameDice, Signer};
 
 const NONCE: Nonce = Nonce([7; 32]);
+const HOST_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAGxD29c";
 const NOW: Time = Time::from_unix(1_795_338_000);
 
 fn device_key() -> SigningKey {
@@ -49,12 +50,29 @@ fn answer(verdict: Verdict) -> Value {
 }
 
 fn run(key_half: Option<SealedHalf>, offline_resume: bool) -> Verdict {
-    Verdict::Run { epoch: 2, until: Some(NOW.plus(3_600)), valid_for_s: 600, key_half, offline_resume }
+    Verdict::Run {
+        epoch: 2,
+        until: Some(NOW.plus(3_600)),
+        valid_for_s: 600,
+        key_half,
+        offline_resume,
+        gateway: None,
+    }
 }
 
 /// Always the same: a recorded message cannot be sealed anew.
 fn sealed_half() -> SealedHalf {
     KeyHalf::new([8; 32]).seal(&public(), DEVICE, 2, &mut SameDice).unwrap()
+}
+
+/// The same lease, with a tunnel.
+fn run_with_gateway() -> Verdict {
+    let mut verdict = run(None, false);
+    if let Verdict::Run { gateway, .. } = &mut verdict {
+        let host_key = PublicKey([3; 32]);
+        *gateway = Some(GatewayAddress { host: "gateway.example".into(), port: 2_222, host_key });
+    }
+    verdict
 }
 
 fn value(message: &impl Serialize) -> Value {
@@ -89,7 +107,13 @@ fn samples() -> Vec<(&'static str, Value)> {
     };
     let signed = SignedRegistration(sign(&registration, &device_key()));
     let proven = ProvenGrant { proof: signer.say(&signed.proof(&grant)), grant: grant.clone() };
-    let reported = Reported { state: ReportedState::Leased, epoch: 2, running: true, conflict: None };
+    let reported = Reported {
+        state: ReportedState::Leased,
+        epoch: 2,
+        running: true,
+        conflict: None,
+        host_keys: Vec::new(),
+    };
     let poll = PollRequest {
         v: VERSION,
         nonce: NONCE,
@@ -102,6 +126,9 @@ fn samples() -> Vec<(&'static str, Value)> {
         wait_s: 25,
         floor: NOW,
     };
+    let host_keys = vec![HOST_KEY.into()];
+    let with_host_keys =
+        PollRequest { reported: Reported { host_keys, ..poll.reported.clone() }, ..poll.clone() };
     let check_in = CheckIn { v: VERSION, device_key: public(), boot_id: Uuid::from_u128(6), count: 3 };
     let step =
         |step: &str, result, detail: &str| EraseStep { step: step.into(), result, detail: detail.into() };
@@ -124,11 +151,13 @@ fn samples() -> Vec<(&'static str, Value)> {
         ("grant-proven", value(&proven)),
         ("poll", value(&poll)),
         ("poll-signed", value(&SignedPoll(sign(&PollRequest { saves: 12, ..poll.clone() }, &device_key())))),
+        ("poll-host-keys", value(&SignedPoll(sign(&with_host_keys, &device_key())))),
         ("check-in", value(&SignedCheckIn(sign(&check_in, &device_key())))),
         ("receipt", value(&SignedReceipt(sign(&receipt, &device_key())))),
         ("tombstone", value(&signer.tombstone(2))),
         ("answer-run", answer(run(None, false))),
         ("answer-run-sealed", answer(run(Some(sealed_half()), true))),
+        ("answer-run-gateway", answer(run_with_gateway())),
         ("answer-hold", answer(Verdict::Hold { epoch: 2, why: HoldWhy::UnderReview })),
         ("answer-end", answer(Verdict::End { tombstone: signer.tombstone(2) })),
         ("answer-vacant", answer(Verdict::Vacant { floor: 2 })),
@@ -182,6 +211,12 @@ fn every_kept_message_is_still_believed() {
     assert_eq!(KeyHalf::open(&sealed, &device_key(), DEVICE, 2), Some(KeyHalf::new([8; 32])));
     assert_eq!(kept::<PollRequest>("poll").seen_seq, 41);
     assert_eq!(kept::<SignedPoll>("poll-signed").verify().unwrap().get().saves, 12);
+    let Said::Run { gateway: Some(gateway), .. } = heard("answer-run-gateway").said().clone() else {
+        panic!("the gateway is missing");
+    };
+    assert_eq!((gateway.host.as_str(), gateway.port), ("gateway.example", 2_222));
+    let reported = kept::<SignedPoll>("poll-host-keys").verify().unwrap().into_inner().reported;
+    assert_eq!(reported.host_keys, [HOST_KEY]);
     assert_eq!(kept::<SignedCheckIn>("check-in").verify().unwrap().get().count, 3);
     assert_eq!(kept::<Grant>("grant").port, 20_000);
     let registration = kept::<SignedRegistration>("registration");

@@ -103,7 +103,7 @@ async fn a_machine_that_waits_for_news_is_held_as_soon_as_the_other_shows_itself
 }
 
 fn says(state: ReportedState, conflict: Option<&str>) -> Reported {
-    Reported { state, epoch: 1, running: false, conflict: conflict.map(Into::into) }
+    Reported { state, epoch: 1, running: false, conflict: conflict.map(Into::into), host_keys: Vec::new() }
 }
 
 #[tokio::test(flavor = "multi_thread")]

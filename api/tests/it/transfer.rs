@@ -37,7 +37,13 @@ async fn a_device_changes_hands_between_two_leases_and_starts_anew_under_its_own
     // Under the new owner's key the device is told that it has moved until it registers.
     let replaced = test.post(&format!("{path}/enrolment-key"), &buyer.token, &json!({})).await;
     let device = Device { key: replaced.id("key"), ..device };
-    let reported = Reported { state: ReportedState::Idle, epoch: 1, running: false, conflict: None };
+    let reported = Reported {
+        state: ReportedState::Idle,
+        epoch: 1,
+        running: false,
+        conflict: None,
+        host_keys: Vec::new(),
+    };
     let told = test.ask(&device, &PollRequest { reported, ..device.poll() }).await;
     assert_eq!(
         (&told["verdict"], &told["owner_gen"]),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    MAX_EPOCH_JUMP, ServerSigned, Verified, WireError,
+    GatewayAddress, MAX_EPOCH_JUMP, ServerSigned, Verified, WireError,
     envelope::{Message, OnlineKey},
 };
 use crate::{
@@ -45,6 +45,9 @@ pub enum Verdict {
         /// erasing is then best effort.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         offline_resume: bool,
+        /// Where the device's tunnel ends; none when the server has no gateway.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        gateway: Option<GatewayAddress>,
     },
     /// Stop the workload, keep the data.
     Hold {

@@ -15,6 +15,7 @@ mod envelope;
 mod half;
 mod receipt;
 mod request;
+mod tunnel;
 
 pub use answer::{Answer, Expect, HoldWhy, Tombstone, Verdict};
 pub use envelope::{Message, OnlineKey, ServerSigned, Signed, Verified, WireError, sign};
@@ -24,6 +25,7 @@ pub use request::{
     CheckIn, Grant, GrantProof, PollRequest, ProvenGrant, Registration, Reported, ReportedState,
     SignedCheckIn, SignedPoll, SignedRegistration,
 };
+pub use tunnel::{GatewayAddress, MAX_HOST_KEY, MAX_HOST_KEYS, is_host_key};
 
 /// The version of every message here.
 pub const VERSION: u32 = 1;

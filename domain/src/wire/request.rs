@@ -162,6 +162,9 @@ pub struct Reported {
     /// A conflict that a human should see.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conflict: Option<String>,
+    /// The SSH host keys of the workload, each as [`super::is_host_key`] wants it; at most [`super::MAX_HOST_KEYS`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub host_keys: Vec<String>,
 }
 
 /// A device asks what to do.
@@ -211,9 +214,13 @@ impl SignedPoll {
     /// Opens the question if the key inside signed it.
     ///
     /// # Errors
-    /// When it cannot be read or the signature does not fit.
+    /// When it cannot be read, the signature does not fit, or what is reported is out of range.
     pub fn verify(&self) -> Result<Verified<PollRequest>, WireError> {
-        self.0.open(&self.0.claimed_key()?).map(Verified::new)
+        let poll: PollRequest = self.0.open(&self.0.claimed_key()?)?;
+        if !poll.reported.is_valid() {
+            return Err(WireError::Malformed("the report is out of range".into()));
+        }
+        Ok(Verified::new(poll))
     }
 }
 

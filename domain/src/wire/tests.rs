@@ -1,3 +1,4 @@
+use base64::{Engine, engine::general_purpose::STANDARD};
 use ed25519_dalek::SigningKey;
 use uuid::Uuid;
 
@@ -61,6 +62,7 @@ fn run() -> Answer {
         valid_for_s: 600,
         key_half: None,
         offline_resume: false,
+        gateway: None,
     })
 }
 
@@ -126,7 +128,14 @@ mod freshness {
         let far = 3 + MAX_EPOCH_JUMP;
         for epoch in [far, far + 1, u32::MAX] {
             let verdicts = [
-                Verdict::Run { epoch, until: None, valid_for_s: 1, key_half: None, offline_resume: false },
+                Verdict::Run {
+                    epoch,
+                    until: None,
+                    valid_for_s: 1,
+                    key_half: None,
+                    offline_resume: false,
+                    gateway: None,
+                },
                 Verdict::Hold { epoch, why: HoldWhy::Ending },
                 Verdict::Vacant { floor: epoch },
                 Verdict::End { tombstone: said(&tombstone(ME, epoch), 2) },
@@ -395,6 +404,32 @@ mod requests {
         assert_eq!(SignedRegistration(too_long).verify().unwrap_err(), WireError::TooLong);
         let nonsense = Signed { payload: "{}".into(), signature };
         assert!(matches!(SignedRegistration(nonsense).verify(), Err(WireError::Malformed(_))));
+    }
+
+    #[test]
+    fn a_report_names_few_short_host_keys_in_the_form_of_openssh() {
+        let blob = |kind: &str, bytes: usize| {
+            let length = u32::try_from(kind.len()).unwrap().to_be_bytes();
+            format!("{kind} {}", STANDARD.encode([&length, kind.as_bytes(), &vec![7; bytes]].concat()))
+        };
+        let (ed25519, rsa) = (blob("ssh-ed25519", 36), blob("ssh-rsa", 530));
+        for good in [&ed25519, &rsa, &blob("sk-ssh-ed25519@openssh.com", 64)] {
+            assert!(is_host_key(good), "{good}");
+        }
+        let long = blob("ssh-rsa", MAX_HOST_KEY);
+        let comment = format!("{ed25519} root@device");
+        let other = ed25519.replacen("ed25519", "ed448", 1);
+        for bad in
+            ["", "ssh-ed25519", "ssh-ed25519 ", "ssh-ed25519 AAAA", " AAAAAA==", &long, &comment, &other]
+        {
+            assert!(!is_host_key(bad), "{bad}");
+        }
+        let report = |count| {
+            let host_keys = vec![ed25519.clone(); count];
+            Reported { state: ReportedState::Leased, epoch: 1, running: true, conflict: None, host_keys }
+        };
+        assert!(report(0).is_valid() && report(MAX_HOST_KEYS).is_valid());
+        assert!(!report(MAX_HOST_KEYS + 1).is_valid());
     }
 
     #[test]

@@ -125,6 +125,7 @@ impl Server {
                     valid_for_s: 600,
                     key_half,
                     offline_resume: books.offline_resume,
+                    gateway: None,
                 }
             }
             Lease::Ended(epoch) => Verdict::End { tombstone: self.signer.tombstone(epoch) },

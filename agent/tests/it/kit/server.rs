@@ -229,6 +229,7 @@ impl World {
                 valid_for_s: self.valid_for_s,
                 key_half: self.half(poll, epoch),
                 offline_resume: false,
+                gateway: None,
             },
             Lease::Ended(epoch) => Verdict::End { tombstone: self.signer.tombstone(epoch) },
         }

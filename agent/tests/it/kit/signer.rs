@@ -69,7 +69,14 @@ impl Signer {
         let epoch: Epoch = epoch.parse().unwrap();
         let verdict = match kind {
             "silence" => return Heard::Silence(Why::NotAsked),
-            "run" => Verdict::Run { epoch, until, valid_for_s: 60, key_half: None, offline_resume: false },
+            "run" => Verdict::Run {
+                epoch,
+                until,
+                valid_for_s: 60,
+                key_half: None,
+                offline_resume: false,
+                gateway: None,
+            },
             "hold" => Verdict::Hold { epoch, why: HoldWhy::UnderReview },
             "end" => Verdict::End { tombstone: self.tombstone(epoch) },
             "vacant" => Verdict::Vacant { floor: epoch },

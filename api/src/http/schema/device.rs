@@ -139,6 +139,9 @@ pub struct Reported {
     pub running: bool,
     /// A conflict that a human should see.
     pub conflict: Option<String>,
+    /// The SSH host keys of the workload in OpenSSH's one-line form without a comment, such as `ssh-ed25519 AAAA…`.
+    #[schema(required = false, max_items = 8)]
+    pub host_keys: Vec<String>,
 }
 
 /// A device asks what to do: signed, or bare.
