@@ -34,6 +34,8 @@ use crate::{
     config::Config,
     execute::{By, Executor},
     feed::Feed,
+    gateway::leases::Leases,
+    gateways::Gateways,
     halves,
     keys::Keys,
     openbazaar::Status,
@@ -137,6 +139,12 @@ impl DataDir {
         self.0.join("halves.db")
     }
 
+    /// What the gateway keeps: its key, its certificate.
+    #[must_use]
+    pub fn gateway(&self) -> PathBuf {
+        self.0.join("gateway")
+    }
+
     /// The server's keys.
     #[must_use]
     pub fn keys(&self) -> PathBuf {
@@ -173,6 +181,10 @@ pub struct Shared {
     pub reports: Reports,
     /// Wakes devices that wait for news.
     pub feed: Feed,
+    /// The leases that live, for gateways.
+    pub leases: Leases,
+    /// The gateways that are there.
+    pub gateways: Gateways,
     /// The first position the steward has not handled, as this process knows it.
     pub steward: watch::Sender<Position>,
     /// How the OpenBazaar connector is, if there is one.
@@ -239,6 +251,8 @@ impl App {
             check_ins: CheckIns::default(),
             reports,
             feed,
+            leases: Leases::default(),
+            gateways: Gateways::default(),
             steward,
             openbazaar,
             stop,

@@ -3,8 +3,10 @@
 //! A value `a.b` of the file is overridden by the environment variable `BERTH_A_B`. The server's own keys and tokens are
 //! never part of the configuration; passwords of others are, and are never shown.
 
+mod gateway;
 mod openbazaar;
 
+pub use gateway::{Gateway, ProxyProtocol};
 pub use openbazaar::{Moderator, OpenBazaar, OtherListings, Secret};
 
 use std::{collections::BTreeMap, path::Path, str::FromStr};
@@ -12,7 +14,6 @@ use std::{collections::BTreeMap, path::Path, str::FromStr};
 use anyhow::{Context, bail, ensure};
 use cron::Schedule;
 use domain::{
-    id::GatewayName,
     money::{Asset, Money},
     policy::Policy,
     time::Seconds,
@@ -42,20 +43,6 @@ pub struct Config {
     pub jobs: Jobs,
     /// The OpenBazaar node that rentals are sold on.
     pub openbazaar: OpenBazaar,
-}
-
-/// A gateway's range.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Gateway {
-    /// Its name; never change it while leases live.
-    pub name: GatewayName,
-    /// The host name renters reach its ports at.
-    pub host: String,
-    /// First port it leases.
-    pub first_port: u16,
-    /// Last port it leases.
-    pub last_port: u16,
 }
 
 /// How devices are watched and answered.
@@ -147,13 +134,6 @@ impl Default for Config {
     }
 }
 
-impl Default for Gateway {
-    fn default() -> Self {
-        let name = GatewayName::new("local").unwrap_or_else(|_| unreachable!("the name is in the alphabet"));
-        Self { name, host: "localhost".into(), first_port: 20_000, last_port: 29_999 }
-    }
-}
-
 impl Default for Payouts {
     fn default() -> Self {
         let minimum = Asset::ALL.iter().map(|asset| (*asset, "0".to_string()));
@@ -171,7 +151,8 @@ impl Default for Jobs {
     fn default() -> Self {
         let often = || "*/5 * * * * *".to_string();
         Self {
-            expiry: often(),
+            // A rental ends at its second; a run costs what is due.
+            expiry: "* * * * * *".into(),
             extension_lapse: often(),
             lost: "*/15 * * * * *".into(),
             lost_grace: often(),
@@ -243,7 +224,7 @@ pub fn load(
     check(&config)?;
     let source = |name: &str| sources.get(name).copied().unwrap_or("default");
     let value = |name: &str, value: &Value| match value {
-        Value::String(text) if openbazaar::is_secret(name) && !text.is_empty() => "(hidden)".into(),
+        Value::String(text) if is_secret(name) && !text.is_empty() => "(hidden)".into(),
         other => shown(other),
     };
     let values =
@@ -254,6 +235,10 @@ pub fn load(
 /// Variables of this prefix that the command line itself reads.
 const NOT_CONFIGURATION: [&str; 6] =
     ["BERTH_DATA", "BERTH_CONFIG", "BERTH_LOG", "BERTH_LOG_FORMAT", "BERTH_TOKEN", "BERTH_URL"];
+
+fn is_secret(name: &str) -> bool {
+    openbazaar::is_secret(name) || gateway::is_secret(name)
+}
 
 fn env_name(dotted: &str) -> String {
     format!("BERTH_{}", dotted.replace('.', "_").to_uppercase())
@@ -291,7 +276,7 @@ fn slot<'a>(tree: &'a mut Value, name: &str) -> anyhow::Result<&'a mut Value> {
 
 fn set(tree: &mut Value, name: &str, value: Value) -> anyhow::Result<()> {
     let slot = slot(tree, name)?;
-    let given = if openbazaar::is_secret(name) { "something else".into() } else { shown(&value) };
+    let given = if is_secret(name) { "something else".into() } else { shown(&value) };
     ensure!(slot.same_type(&value), "{name} must be of type {}, not {given}", slot.type_str());
     *slot = value;
     Ok(())
@@ -312,11 +297,7 @@ fn override_with(tree: &mut Value, name: &str, text: &str) -> anyhow::Result<()>
 
 fn check(config: &Config) -> anyhow::Result<()> {
     let Config { gateway, devices, .. } = config;
-    ensure!(
-        gateway.first_port > 0 && gateway.first_port <= gateway.last_port,
-        "gateway.first_port must be 1 to gateway.last_port"
-    );
-    ensure!(!gateway.host.is_empty(), "gateway.host must not be empty");
+    gateway.check()?;
     let seconds = [
         ("devices.lost_after_s", devices.lost_after_s),
         ("devices.valid_for_s", devices.valid_for_s),

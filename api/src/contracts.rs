@@ -230,7 +230,7 @@ pub async fn credentials(app: &App, contract: ContractId) -> Result<Option<Crede
     let Some(lease) = lease else { return Ok(None) };
     let login = devices::login(app, started.device, started.epoch).await?;
     Ok(login.map(|login| Credentials {
-        host: app.config.gateway.host.clone(),
+        host: app.gateways.host(Some(&lease.gateway), &app.config.gateway),
         port: lease.port,
         user: login.user,
         password: login.password,

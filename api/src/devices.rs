@@ -12,8 +12,8 @@ use domain::{
     contract::Contract,
     device::{Device, DeviceCommand, DeviceRefusal, LeaseGranted},
     event::{Actor, Position, Revision},
-    gateway::{Gateway, GatewayCommand},
-    id::{AccountId, ContractId, CorrelationId, DeviceId, Epoch, Subdomain},
+    gateway::{Gateway, GatewayCommand, PortLeased},
+    id::{AccountId, ContractId, CorrelationId, DeviceId, Epoch, GatewayName, Subdomain},
     key::{Digest, PublicKey},
     wire::{Grant, Registration, SignedReceipt, Verified},
 };
@@ -151,24 +151,11 @@ pub async fn register(
         }
         other => other?,
     };
-    let settings = &app.config.gateway;
-    let gateway = settings.name.clone();
     let lease = match state.live_lease() {
         Some(live) => live.clone(),
         None => {
-            let (subdomain, first, last) =
-                (Subdomain::of(device, epoch), settings.first_port, settings.last_port);
-            let command = GatewayCommand::LeasePort { device, epoch, subdomain, first, last };
-            let pool = match app.executor.execute::<Gateway>(&gateway, command, by).await {
-                Err(ExecuteError::Refused(refusal)) => {
-                    tracing::warn!(%device, %gateway, reason = %refusal, "a device cannot get a port");
-                    call_attention(app, device, "no port", &refusal.to_string()).await?;
-                    return Err(refusal.into());
-                }
-                other => other?.state,
-            };
-            let held = pool.port_of(device, epoch).ok_or_else(Problem::overloaded)?;
-            let (port, subdomain) = (held.port, held.subdomain.clone());
+            let (gateway, held) = lease_port(app, device, epoch, by).await?;
+            let (port, subdomain) = (held.port, held.subdomain);
             halves::make(app, device, epoch).await?;
             LeaseGranted { epoch, gateway, port, subdomain, device_key, config_hash, hardware }
         }
@@ -181,17 +168,45 @@ pub async fn register(
     heard_of(app, device).await?;
     let login = keep_login(app, device, epoch).await?;
     app.catch_up(done.position).await;
+    let gateway = lease.gateway;
     Ok(Grant {
         device,
         server_key: app.keys.root(),
         epoch,
-        gateway: lease.gateway,
-        host: settings.host.clone(),
+        gateway: gateway.clone(),
+        host: app.gateways.host(Some(&gateway), &app.config.gateway),
         port: lease.port,
         subdomain: lease.subdomain,
         user: login.user,
         password: login.password,
     })
+}
+
+/// A port of the emptiest gateway that has one.
+async fn lease_port(
+    app: &App,
+    device: DeviceId,
+    epoch: Epoch,
+    by: &By,
+) -> Result<(GatewayName, PortLeased), Problem> {
+    let mut refusal = None;
+    for range in app.gateways.ranges(&app.leases.counts(), &app.config.gateway) {
+        let (subdomain, first, last) = (Subdomain::of(device, epoch), range.first, range.last);
+        let command = GatewayCommand::LeasePort { device, epoch, subdomain, first, last };
+        match app.executor.execute::<Gateway>(&range.name, command, by).await {
+            Err(ExecuteError::Refused(refused)) => {
+                tracing::warn!(%device, gateway = %range.name, reason = %refused, "a device cannot get a port");
+                refusal = Some(refused);
+            }
+            leased => {
+                let held = leased?.state.port_of(device, epoch).cloned();
+                return held.map(|held| (range.name, held)).ok_or_else(Problem::overloaded);
+            }
+        }
+    }
+    let refusal = refusal.ok_or_else(Problem::overloaded)?;
+    call_attention(app, device, "no port", &refusal.to_string()).await?;
+    Err(refusal.into())
 }
 
 fn another_key(state: &Device, device_key: PublicKey) -> bool {

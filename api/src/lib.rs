@@ -20,6 +20,8 @@ pub mod disputes;
 pub mod error;
 pub mod execute;
 pub mod feed;
+pub mod gateway;
+pub mod gateways;
 pub mod halves;
 pub mod http;
 pub mod keys;

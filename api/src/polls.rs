@@ -201,7 +201,8 @@ async fn verdict(
         false => None,
     };
     let (valid_for_s, offline_resume) = (app.config.devices.valid_for_s, live.offline_resume);
-    Ok(Verdict::Run { epoch, until: live.until, valid_for_s, key_half, offline_resume, gateway: None })
+    let gateway = app.gateways.address(&live.lease.gateway);
+    Ok(Verdict::Run { epoch, until: live.until, valid_for_s, key_half, offline_resume, gateway })
 }
 
 /// The tombstone of an earlier epoch that the device still reports.

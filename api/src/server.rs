@@ -7,7 +7,11 @@ use projections::runner::Runner;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{app::App, http, listen, openbazaar, scheduler, steward, webhooks};
+use crate::{
+    app::App,
+    gateway::{self, Gateway},
+    http, listen, openbazaar, scheduler, steward, webhooks,
+};
 
 /// How often presence is written down.
 const FLUSH_PRESENCE: Duration = Duration::from_secs(2);
@@ -20,6 +24,7 @@ pub struct Server {
     /// Where it listens.
     pub address: SocketAddr,
     app: App,
+    gateway: Option<Gateway>,
     tasks: TaskTracker,
     runner: Runner,
 }
@@ -43,10 +48,18 @@ impl Server {
         let (shared, stopped) = (app.clone(), stop.clone());
         tasks.spawn(async move { shared.feed.run(shared.executor.log().as_ref(), stopped).await });
         tasks.spawn(keep_presence(app.clone(), stop.clone()));
+        tasks.spawn(gateway::leases::run(app.clone(), stop.clone()));
         let router = http::router(app.clone());
         tasks.spawn(listen::serve(listener, router, stop));
-        tasks.close();
-        Ok(Self { address, app, tasks, runner })
+        Ok(Self { address, app, gateway: None, tasks, runner })
+    }
+
+    /// Runs a gateway beside the API.
+    pub fn run_gateway(&mut self, gateway: Gateway) {
+        let (app, stop) = (&self.app, &self.app.stop);
+        self.tasks.spawn(gateway::local::follow(app.clone(), gateway.clone(), stop.clone()));
+        self.tasks.spawn(gateway::local::report(app.clone(), gateway.clone(), stop.clone()));
+        self.gateway = Some(gateway);
     }
 
     /// Ends open requests, writes down what is in memory, and stops.
@@ -54,7 +67,12 @@ impl Server {
     /// # Errors
     /// When something could not be written.
     pub async fn stop(self) -> anyhow::Result<()> {
+        // Visitors finish first: until then leases can end, and are obeyed.
+        if let Some(gateway) = self.gateway {
+            gateway.stop().await;
+        }
         self.app.stop.cancel();
+        self.tasks.close();
         if tokio::time::timeout(DRAIN, self.tasks.wait()).await.is_err() {
             tracing::warn!("some requests did not end in time; stopping without them");
         }

@@ -9,7 +9,7 @@ use crate::{
     accounts,
     app::{App, DataDir},
     clock::Clock,
-    listen,
+    gateway, listen,
     server::Server,
 };
 
@@ -34,9 +34,13 @@ impl Serve {
         let listener =
             listener.with_context(|| format!("cannot listen on {listen}; choose another with --listen"))?;
         let set_up = accounts::offer_set_up(&app).await?;
-        let server = Server::start(app, listener, true).await?;
+        let gateway = gateway::open(&app.config.gateway, &data.gateway()).await?;
+        let mut server = Server::start(app, listener, true).await?;
+        let tunnels = gateway.ssh;
+        server.run_gateway(gateway);
         let address = server.address;
         tracing::info!(%address, data = %common.data().display(), "berth is listening");
+        tracing::info!(address = %tunnels, "the gateway takes tunnels");
         println!("Berth listens on http://{address} (API docs at http://{address}/docs)");
         if let Some(code) = set_up {
             println!("Nobody has an account yet. Make the first operator, once, with this code:");

@@ -104,7 +104,7 @@ impl Device {
             (app.private.device_name(row.device).await?, app.private.last_seen(row.device).await?);
         let lease = row.granted_at.map(|granted_at| Lease {
             epoch: row.epoch,
-            host: app.config.gateway.host.clone(),
+            host: app.gateways.host(row.gateway.as_ref(), &app.config.gateway),
             port: row.port,
             subdomain: row.subdomain.map(Into::into),
             device_key: row.device_key.map(|key| key.to_string()),

@@ -15,6 +15,7 @@ mod demo;
 mod document;
 mod eras;
 mod frame;
+mod gateway;
 mod key_halves;
 mod leaving;
 mod lists;

@@ -1,0 +1,285 @@
+//! The leases that live, as gateways need to know them.
+//!
+//! # Shape
+//! One task takes the live leases from the devices view and follows the log from the view's checkpoint. Whoever serves a
+//! gateway asks for what changed since a version, which is the log's next position.
+//!
+//! # Correctness
+//! Nothing is told before the log's end was reached once: between the view's checkpoint and the end, a lease that is over
+//! would seem to live for a moment. Afterwards changes are told in the log's order. A version that is too old, or that
+//! this log has not reached, gets everything anew, so a gateway can never miss an end.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use domain::{
+    any::AnyEvent,
+    device::DeviceEvent,
+    event::{Position, Recorded},
+    id::{DeviceId, Epoch, GatewayName, Subdomain},
+    key::PublicKey,
+};
+use projections::{
+    log::MAX_PAGE,
+    views::{MAX_LIMIT, Page, devices::DeviceRow},
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+
+/// How often the log is looked at without a hint: other processes append too.
+const POLL: Duration = Duration::from_millis(250);
+/// How long to wait before a failed reading is tried again.
+const RETRY: Duration = Duration::from_millis(250);
+/// Changes remembered for gateways that were away for a moment.
+const MAX_CHANGES: usize = 10_000;
+
+/// A lease that lives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveLease {
+    /// Who holds it.
+    pub device: DeviceId,
+    /// Which lease of the device.
+    pub epoch: Epoch,
+    /// Where its port is.
+    pub gateway: GatewayName,
+    /// The port.
+    pub port: u16,
+    /// The subdomain.
+    pub subdomain: Subdomain,
+    /// The key that the device proves to hold.
+    pub device_key: PublicKey,
+}
+
+/// The lease of a device that is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndedLease {
+    /// Who held it.
+    pub device: DeviceId,
+    /// Which lease of the device.
+    pub epoch: Epoch,
+}
+
+/// What changed: ends first, then what was granted; what is told twice changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct News {
+    /// To ask with the next time.
+    pub version: Position,
+    /// Whether `live` is all there is: what it does not name is over.
+    pub whole: bool,
+    /// Leases that were granted and live.
+    pub live: Vec<LiveLease>,
+    /// Leases that ended.
+    pub ended: Vec<EndedLease>,
+}
+
+#[derive(Debug, Clone)]
+enum Change {
+    Granted(LiveLease),
+    Ended(EndedLease, GatewayName),
+}
+
+#[derive(Debug, Default)]
+struct State {
+    live: BTreeMap<DeviceId, LiveLease>,
+    lost: HashMap<DeviceId, Epoch>,
+    changes: VecDeque<(Position, Change)>,
+    /// Changes before this version are not remembered.
+    floor: Position,
+}
+
+/// The live leases of all gateways.
+#[derive(Debug)]
+pub struct Leases {
+    state: Mutex<State>,
+    /// The log's next position; none until its end was reached once.
+    version: watch::Sender<Option<Position>>,
+}
+
+impl Default for Leases {
+    fn default() -> Self {
+        Self { state: Mutex::default(), version: watch::Sender::new(None) }
+    }
+}
+
+impl Leases {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notified when something changes.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Option<Position>> {
+        self.version.subscribe()
+    }
+
+    /// What changed at a gateway since `version`; `None` until the log was read.
+    #[must_use]
+    pub fn since(&self, gateway: &GatewayName, version: Option<Position>) -> Option<News> {
+        let state = self.state();
+        let now = (*self.version.borrow())?;
+        let mut news = News { version: now, whole: false, live: Vec::new(), ended: Vec::new() };
+        let Some(since) = version.filter(|since| (state.floor..=now).contains(since)) else {
+            news.whole = true;
+            news.live = state.live.values().filter(|lease| lease.gateway == *gateway).cloned().collect();
+            return Some(news);
+        };
+        for (_, change) in state.changes.iter().rev().take_while(|(position, _)| *position >= since) {
+            match change {
+                Change::Granted(lease) if lease.gateway == *gateway => {
+                    let lives = state.live.get(&lease.device).is_some_and(|live| live.epoch == lease.epoch);
+                    if lives {
+                        news.live.push(lease.clone());
+                    }
+                }
+                Change::Ended(ended, at) if at == gateway => news.ended.push(*ended),
+                Change::Granted(_) | Change::Ended(..) => {}
+            }
+        }
+        Some(news)
+    }
+
+    /// The lost devices among `devices`, which should be found again.
+    #[must_use]
+    pub fn lost(&self, devices: &[DeviceId]) -> Vec<DeviceId> {
+        let state = self.state();
+        devices.iter().filter(|device| state.lost.contains_key(device)).copied().collect()
+    }
+
+    /// The live lease of a device.
+    #[must_use]
+    pub fn of(&self, device: DeviceId) -> Option<LiveLease> {
+        self.state().live.get(&device).cloned()
+    }
+
+    /// How many leases live at each gateway.
+    #[must_use]
+    pub fn counts(&self) -> BTreeMap<GatewayName, usize> {
+        let mut counts = BTreeMap::new();
+        for lease in self.state().live.values() {
+            *counts.entry(lease.gateway.clone()).or_default() += 1;
+        }
+        counts
+    }
+
+    fn apply(&self, recorded: &Recorded) {
+        let Ok(AnyEvent::Device(event)) = AnyEvent::of(recorded) else { return };
+        let Ok(device) = recorded.stream.key().parse::<DeviceId>() else { return };
+        let mut state = self.state();
+        let change = match event {
+            DeviceEvent::LeaseGranted(e) => {
+                if state.live.get(&device).is_some_and(|live| live.epoch >= e.epoch) {
+                    return;
+                }
+                let lease = LiveLease {
+                    device,
+                    epoch: e.epoch,
+                    gateway: e.gateway.clone(),
+                    port: e.port,
+                    subdomain: e.subdomain.clone(),
+                    device_key: e.device_key,
+                };
+                state.live.insert(device, lease.clone());
+                Change::Granted(lease)
+            }
+            DeviceEvent::LeaseEnded(e) => {
+                state.lost.remove(&device);
+                if state.live.get(&device).is_some_and(|live| live.epoch == e.epoch) {
+                    state.live.remove(&device);
+                }
+                Change::Ended(EndedLease { device, epoch: e.epoch }, e.gateway.clone())
+            }
+            DeviceEvent::DeviceLost(e) => {
+                state.lost.insert(device, e.epoch);
+                return;
+            }
+            DeviceEvent::DeviceRecovered(_) => {
+                state.lost.remove(&device);
+                return;
+            }
+            _ => return,
+        };
+        state.changes.push_back((recorded.position, change));
+        while state.changes.len() > MAX_CHANGES {
+            if let Some((position, _)) = state.changes.pop_front() {
+                state.floor = position + 1;
+            }
+        }
+    }
+}
+
+/// Follows the log until stopped.
+pub async fn run(app: App, stop: CancellationToken) {
+    let mut hint = app.executor.log().follow();
+    let mut next = None;
+    loop {
+        match catch_up(&app, &mut next).await {
+            Ok(()) => {
+                app.leases.version.send_if_modified(|version| std::mem::replace(version, next) != next);
+            }
+            Err(e) => {
+                tracing::error!(error = %e, "the gateways' leases cannot be read; trying again");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = tokio::time::timeout(POLL, hint.changed()) => {}
+        }
+    }
+}
+
+async fn catch_up(app: &App, next: &mut Option<Position>) -> anyhow::Result<()> {
+    let mut from = match *next {
+        Some(next) => next,
+        None => begin(app).await?,
+    };
+    loop {
+        let page = app.executor.log().read_all(from, MAX_PAGE).await?;
+        page.iter().for_each(|recorded| app.leases.apply(recorded));
+        *next = Some(from);
+        let Some(last) = page.last() else { return Ok(()) };
+        from = last.position + 1;
+    }
+}
+
+/// Takes what the view holds; answers where the log goes on.
+async fn begin(app: &App) -> anyhow::Result<Position> {
+    let checkpoint = app.views.checkpoint().await?;
+    let (mut live, mut lost) = (BTreeMap::new(), HashMap::new());
+    let mut after = None;
+    loop {
+        let page = Page { after, ..Page::oldest(MAX_LIMIT) };
+        let rows = app.views.devices(page).await?;
+        let Some(last) = rows.last() else { break };
+        after = Some(last.position);
+        for row in rows {
+            if row.lost_since.is_some() {
+                lost.insert(row.device, row.epoch);
+            }
+            if let Some(lease) = live_lease(row) {
+                live.insert(lease.device, lease);
+            }
+        }
+    }
+    *app.leases.state() = State { live, lost, changes: VecDeque::new(), floor: checkpoint };
+    Ok(checkpoint)
+}
+
+fn live_lease(row: DeviceRow) -> Option<LiveLease> {
+    let lives = row.is_leased();
+    let DeviceRow { device, epoch, gateway, port, subdomain, device_key, .. } = row;
+    lives.then_some(LiveLease {
+        device,
+        epoch,
+        gateway: gateway?,
+        port: port?,
+        subdomain: subdomain?,
+        device_key: device_key?,
+    })
+}

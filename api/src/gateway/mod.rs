@@ -1,0 +1,216 @@
+//! The gateway: devices bring tunnels up to it, and whoever is allowed to reaches them through it while their lease lives.
+//!
+//! # Shape
+//! ```text
+//! device ── ssh -R ──► ssh ─ door ─ handler ──► tunnel ─┐
+//!                                                       berth ◄── table ◄── leases (the log, or the server that has it)
+//! visitor ── leased port ──► port ─ pump ───────────────┤
+//! visitor ── name.domain ──► ingress ───────────────────┘
+//! ```
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`leases`] | which leases live, followed from the log |
+//! | [`table`], [`berth`] | the leases of this gateway, and what each holds |
+//! | [`ssh`], [`door`], [`handler`], [`asked`] | lets devices in, and to nothing but their own |
+//! | [`tunnel`], [`transport`], [`shards`] | a device's session, on a thread of its own kind |
+//! | [`port`], [`pump`], [`limiter`] | a leased port and its visitors |
+//! | [`host_key`] | the gateway's own key |
+//!
+//! # Correctness
+//! The ledger decides, the gateway obeys: a lease that is over is ended here before anything else is done with what it
+//! held. Everything of a lease hangs on one cancellation token, so nothing of it can be forgotten.
+
+pub mod asked;
+pub mod berth;
+pub mod door;
+pub mod handler;
+pub mod host_key;
+pub mod leases;
+pub mod limiter;
+pub mod local;
+mod port;
+pub mod pump;
+pub mod settings;
+pub mod shards;
+pub mod ssh;
+pub mod table;
+pub mod transport;
+pub mod tunnel;
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use anyhow::Context;
+use domain::{
+    id::{DeviceId, Epoch},
+    key::PublicKey,
+};
+use tokio::{net::TcpListener, time::Instant};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::{berth::Berth, door::Door, leases::News, shards::Shards, table::Table};
+pub use self::{settings::Settings, tunnel::Service};
+
+/// How long sessions have to end once they were cut.
+const LAST: Duration = Duration::from_secs(5);
+
+/// Everything a running gateway shares.
+#[derive(Debug)]
+pub struct Shared {
+    /// How it runs.
+    pub settings: Settings,
+    /// Its leases.
+    pub table: Table,
+    door: Door,
+    shards: Shards,
+    /// Sessions and listeners.
+    tasks: TaskTracker,
+    /// Visitors that are served.
+    visits: TaskTracker,
+    /// Cancelled when nobody new is let in any more.
+    closing: CancellationToken,
+    /// Cancelled when everything ends.
+    stopped: CancellationToken,
+    /// What times are counted from.
+    since: Instant,
+}
+
+/// How a lease's tunnel is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Whose.
+    pub device: DeviceId,
+    /// Which lease of the device.
+    pub epoch: Epoch,
+    /// When the device was last heard of, if its tunnel is up.
+    pub heard: Option<Instant>,
+    /// Visitors that are connected.
+    pub visitors: usize,
+    /// Bytes from visitors to the device.
+    pub to_device: u64,
+    /// Bytes from the device to visitors.
+    pub from_device: u64,
+    /// Visitors' connections, ended ones included.
+    pub connections: u64,
+}
+
+/// Opens the gateway that the `[gateway]` section describes; its key is kept in `folder`.
+///
+/// # Errors
+/// When an address cannot be listened on, or something is set wrong.
+pub async fn open(section: &crate::config::Gateway, folder: &Path) -> anyhow::Result<Gateway> {
+    let listener = listen(&section.ssh_listen, "127.0.0.1:2222", "gateway.ssh_listen").await?;
+    Gateway::start(Settings::new(section)?, folder, listener)
+}
+
+/// Listens where it is set; where nothing is set, on the usual address, or on any free port when that is taken.
+async fn listen(set: &str, usual: &str, setting: &str) -> anyhow::Result<TcpListener> {
+    if !set.is_empty() {
+        let bound = crate::listen::bind(set).await;
+        return bound
+            .with_context(|| format!("cannot listen on {set}; choose another address with {setting}"));
+    }
+    if let Ok(bound) = crate::listen::bind(usual).await {
+        return Ok(bound);
+    }
+    let bound = crate::listen::bind("127.0.0.1:0").await.context("cannot listen on 127.0.0.1")?;
+    tracing::warn!(usual, address = %bound.local_addr()?, setting, "the usual address is taken; another was chosen");
+    Ok(bound)
+}
+
+/// A running gateway.
+#[derive(Debug, Clone)]
+pub struct Gateway {
+    shared: Arc<Shared>,
+    /// Where tunnels are accepted.
+    pub ssh: SocketAddr,
+    /// The key that it proves itself with.
+    pub host_key: PublicKey,
+}
+
+impl Gateway {
+    /// Starts to accept tunnels; nobody has a lease yet. Its key is kept in `folder`.
+    ///
+    /// # Errors
+    /// When the key cannot be used or the system gives no threads.
+    pub fn start(settings: Settings, folder: &Path, listener: TcpListener) -> anyhow::Result<Self> {
+        let key = host_key::load_or_create(folder)?;
+        let host_key = host_key::public(&key).context("the gateway's key is of another kind")?;
+        let ssh = listener.local_addr()?;
+        let config = Arc::new(ssh::config(key, settings.keepalive));
+        let shared = Arc::new(Shared {
+            settings,
+            table: Table::default(),
+            door: Door::default(),
+            shards: Shards::start().context("the gateway cannot start its threads")?,
+            tasks: TaskTracker::new(),
+            visits: TaskTracker::new(),
+            closing: CancellationToken::new(),
+            stopped: CancellationToken::new(),
+            since: Instant::now(),
+        });
+        shared.tasks.spawn(ssh::serve(shared.clone(), listener, config));
+        Ok(Self { shared, ssh, host_key })
+    }
+
+    /// Everything it shares.
+    #[must_use]
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Takes news of its leases in. When this returns, what is over answers nobody.
+    pub fn take(&self, news: &News) {
+        let settings = &self.shared.settings;
+        let make = |lease| Berth::new(lease, settings.max_visitors, settings.bytes_per_s);
+        for berth in self.shared.table.take(news, make) {
+            self.shared.tasks.spawn(port::serve(self.shared.clone(), berth));
+        }
+    }
+
+    /// Whether nobody new is let in any more.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.shared.closing.is_cancelled()
+    }
+
+    /// How every lease's tunnel is.
+    #[must_use]
+    pub fn look(&self) -> Vec<Seen> {
+        let seen = |berth: &Arc<Berth>| {
+            let since = |ms: u64| self.shared.since + Duration::from_millis(ms);
+            let heard = berth.tunnel().map(|tunnel| since(tunnel.heard_ms.load(Ordering::Relaxed)));
+            let count = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
+            Seen {
+                device: berth.lease.device,
+                epoch: berth.lease.epoch,
+                heard,
+                visitors: berth.visitors(),
+                to_device: count(&berth.traffic.to_device),
+                from_device: count(&berth.traffic.from_device),
+                connections: count(&berth.traffic.connections),
+            }
+        };
+        self.shared.table.all().iter().map(seen).collect()
+    }
+
+    /// Lets nobody new in, waits for those who are served, and ends everything.
+    pub async fn stop(self) {
+        self.shared.closing.cancel();
+        self.shared.visits.close();
+        if tokio::time::timeout(self.shared.settings.drain, self.shared.visits.wait()).await.is_err() {
+            tracing::warn!("some visitors did not finish in time; they are cut off");
+        }
+        self.shared.table.clear();
+        self.shared.stopped.cancel();
+        self.shared.tasks.close();
+        if tokio::time::timeout(LAST, self.shared.tasks.wait()).await.is_err() {
+            tracing::warn!("some tunnels did not end in time");
+        }
+    }
+}

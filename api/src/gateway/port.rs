@@ -1,0 +1,93 @@
+//! The leased port: its listener, and the visitors that come through it.
+//!
+//! # Correctness
+//! The lease owns the listener: it is opened when the lease begins here and closed when it ends, so nobody else can take
+//! the port meanwhile and nobody answers afterwards. A visitor who comes while the device is just reconnecting waits for
+//! [`PATIENCE`]; then it is let go.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{Shared, berth::Berth, pump, settings::keep_alive, tunnel::Service};
+use crate::listen;
+
+/// How long a visitor waits for a device that is away.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// The pause after a failed accept or a port that cannot be opened.
+const PAUSE: Duration = Duration::from_millis(500);
+/// How often a port that something else holds is tried before a human hears of it.
+const TRIES: u32 = 20;
+
+/// Serves a berth's port until the lease ends.
+pub async fn serve(gateway: Arc<Shared>, berth: Arc<Berth>) {
+    let ended = berth.ended.clone();
+    tokio::select! {
+        () = ended.cancelled() => {}
+        () = gateway.closing.cancelled() => {}
+        () = accept(&gateway, &berth) => {}
+    }
+}
+
+async fn open(gateway: &Shared, berth: &Berth) -> TcpListener {
+    let address = SocketAddr::new(gateway.settings.ports_on, berth.lease.port);
+    for attempt in 1_u32.. {
+        match listen::bind(&address.to_string()).await {
+            Ok(listener) => return listener,
+            Err(e) if attempt == TRIES => {
+                let lease = &berth.lease;
+                tracing::error!(device = %lease.device, epoch = lease.epoch, %address, error = %e,
+                    "a leased port cannot be opened; free it, the gateway goes on trying");
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    unreachable!("it is tried for ever")
+}
+
+async fn accept(gateway: &Arc<Shared>, berth: &Arc<Berth>) {
+    let listener = open(gateway, berth).await;
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let Ok(stream) = stream.into_std() else { continue };
+                let berth = berth.clone();
+                gateway.visits.clone().spawn(async move { visit(berth, stream, peer).await });
+            }
+            Err(e) => {
+                tracing::warn!(error = %e, port = berth.lease.port, "a visitor cannot be accepted; trying again");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn visit(berth: Arc<Berth>, stream: std::net::TcpStream, peer: SocketAddr) {
+    let ended = berth.ended.clone();
+    let Some(_visitor) = berth.let_in() else {
+        tracing::debug!(port = berth.lease.port, %peer, "too many visitors");
+        return;
+    };
+    let tunnel = tokio::select! {
+        tunnel = berth.tunnel_within(PATIENCE) => tunnel,
+        () = ended.cancelled() => None,
+    };
+    let Some(tunnel) = tunnel else { return };
+    let (shard, cut) = (tunnel.shard.clone(), tunnel.cut.clone());
+    let carried = async move {
+        let stream = TcpStream::from_std(stream)?;
+        stream.set_nodelay(true)?;
+        keep_alive(&stream)?;
+        let head = Vec::new();
+        let channel = tunnel.open(Service::Port, peer).await?;
+        pump::carry(&berth, stream, channel, head).await
+    };
+    let done = shard.spawn(async move {
+        tokio::select! {
+            _ = carried => {}
+            () = cut.cancelled() => {}
+        }
+    });
+    let _ = done.await;
+}

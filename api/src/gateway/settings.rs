@@ -1,0 +1,62 @@
+//! How a gateway runs: the `[gateway]` section, checked.
+
+use std::{io, net::IpAddr, time::Duration};
+
+use domain::id::GatewayName;
+use rustix::net::sockopt;
+use tokio::net::TcpStream;
+
+use crate::config;
+
+/// How long a visitor's connection may be silent before it is asked whether it is still there.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// How a gateway runs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Its name.
+    pub name: GatewayName,
+    /// The host name.
+    pub host: String,
+    /// What subdomains are below.
+    pub domain: String,
+    /// The address that leased ports listen on.
+    pub ports_on: IpAddr,
+    /// How often a quiet tunnel is asked for a sign of life.
+    pub keepalive: Duration,
+    /// Visitors of one lease at once.
+    pub max_visitors: usize,
+    /// Bytes per second of one lease in each direction.
+    pub bytes_per_s: Option<u64>,
+    /// How long visitors have to finish when the gateway stops.
+    pub drain: Duration,
+}
+
+impl Settings {
+    /// The section's values.
+    ///
+    /// # Errors
+    /// When one is none.
+    pub fn new(section: &config::Gateway) -> anyhow::Result<Self> {
+        Ok(Self {
+            name: section.name.clone(),
+            host: section.host.clone(),
+            domain: section.domain().to_ascii_lowercase(),
+            ports_on: section.ports_on()?,
+            keepalive: Duration::from_secs(section.keepalive_s.into()),
+            max_visitors: section.visitors_max as usize,
+            bytes_per_s: (section.lease_kib_per_s > 0).then_some(section.lease_kib_per_s * 1_024),
+            drain: Duration::from_secs(section.drain_s.into()),
+        })
+    }
+}
+
+/// Lets the system find out when a visitor is gone without a word.
+///
+/// # Errors
+/// When the connection is gone.
+pub fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, IDLE)?;
+    Ok(())
+}

@@ -1,0 +1,246 @@
+//! The gateways that are there, as they report themselves, and how the tunnels of their leases are.
+//!
+//! # Shape
+//! A gateway in this process reports by a call, one of its own by a request; both every few seconds. What they report is
+//! kept in memory: it is news, not truth.
+//!
+//! # Correctness
+//! A tunnel over which a device was heard is a sign of life of it, as a poll is; a report that says nothing of a device
+//! says nothing. A gateway that is silent for [`SILENT_AFTER`] gets no more leases, and its tunnels are not known to be up.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use domain::{
+    id::{DeviceId, Epoch, GatewayName},
+    key::PublicKey,
+    time::Time,
+    wire::GatewayAddress,
+};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::{app::App, config, devices, error::Problem};
+
+/// After this, a gateway that does not report is not there.
+pub const SILENT_AFTER: Duration = Duration::from_secs(30);
+/// A tunnel over which nothing was heard for longer, in seconds, is no sign of life.
+const FRESH_S: u64 = 60;
+/// Gateways that are known at once.
+const MAX_GATEWAYS: usize = 1_000;
+/// Tunnels in one report.
+pub const MAX_TUNNELS: usize = 70_000;
+
+/// What a gateway says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Announcement {
+    /// Different after every start.
+    pub instance: Uuid,
+    /// The host name renters and devices reach it at.
+    pub host: String,
+    /// What subdomains are below.
+    pub domain: String,
+    /// First port it leases.
+    pub first_port: u16,
+    /// Last port it leases.
+    pub last_port: u16,
+    /// Where devices bring their tunnels up to.
+    pub ssh_port: u16,
+    /// The SSH key that it proves itself with.
+    pub host_key: PublicKey,
+    /// Whether it is about to stop: it gets no more leases.
+    #[serde(default)]
+    pub draining: bool,
+}
+
+/// How a lease's tunnel is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TunnelReport {
+    /// Whose.
+    pub device: DeviceId,
+    /// Which lease of the device.
+    pub epoch: Epoch,
+    /// Seconds since the device was heard over it; none while it is down.
+    pub heard_s_ago: Option<u64>,
+    /// Visitors that are connected.
+    pub visitors: u64,
+    /// Bytes from visitors to the device, since the gateway started.
+    pub to_device: u64,
+    /// Bytes from the device to visitors, since the gateway started.
+    pub from_device: u64,
+    /// Visitors' connections, ended ones included, since the gateway started.
+    pub connections: u64,
+}
+
+/// A gateway that is there.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// What it says of itself.
+    pub announcement: Announcement,
+    /// When it was last heard of.
+    pub heard: Instant,
+    /// Since when it is there.
+    pub since: Time,
+    /// Tunnels that are up.
+    pub tunnels: usize,
+}
+
+impl Known {
+    /// Whether it is there now.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.heard.elapsed() < SILENT_AFTER
+    }
+}
+
+/// Where a lease's port can be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Range {
+    /// The gateway.
+    pub name: GatewayName,
+    /// First port it leases.
+    pub first: u16,
+    /// Last port it leases.
+    pub last: u16,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    gateways: BTreeMap<GatewayName, Known>,
+    tunnels: HashMap<DeviceId, (GatewayName, Instant, TunnelReport)>,
+}
+
+/// The gateways that are there.
+#[derive(Debug, Default)]
+pub struct Gateways(Mutex<State>);
+
+impl Gateways {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every gateway heard of since this server's start.
+    #[must_use]
+    pub fn all(&self) -> BTreeMap<GatewayName, Known> {
+        self.state().gateways.clone()
+    }
+
+    /// Where tunnels to a gateway are brought up, while it is there.
+    #[must_use]
+    pub fn address(&self, name: &GatewayName) -> Option<GatewayAddress> {
+        let state = self.state();
+        let Announcement { host, ssh_port, host_key, .. } =
+            &state.gateways.get(name).filter(|known| known.is_there())?.announcement;
+        Some(GatewayAddress { host: host.clone(), port: *ssh_port, host_key: *host_key })
+    }
+
+    /// The host name of a gateway; that of this server's own when it was not heard of.
+    #[must_use]
+    pub fn host(&self, name: Option<&GatewayName>, own: &config::Gateway) -> String {
+        let state = self.state();
+        let known = name.and_then(|name| state.gateways.get(name));
+        known.map_or_else(|| own.host.clone(), |known| known.announcement.host.clone())
+    }
+
+    /// What subdomains of a gateway are below.
+    #[must_use]
+    pub fn domain(&self, name: Option<&GatewayName>, own: &config::Gateway) -> String {
+        let state = self.state();
+        let known = name.and_then(|name| state.gateways.get(name));
+        known.map_or_else(|| own.domain().to_owned(), |known| known.announcement.domain.clone())
+    }
+
+    /// The gateways that a lease can be at, the emptiest first; this server's own when none is there.
+    #[must_use]
+    pub fn ranges(&self, counts: &BTreeMap<GatewayName, usize>, own: &config::Gateway) -> Vec<Range> {
+        let size = |range: &Range| usize::from(range.last - range.first) + 1;
+        let there = |(name, known): (&GatewayName, &Known)| {
+            let Announcement { first_port: first, last_port: last, draining, .. } = known.announcement;
+            (known.is_there() && !draining).then(|| Range { name: name.clone(), first, last })
+        };
+        let mut ranges: Vec<_> = self.state().gateways.iter().filter_map(there).collect();
+        let fullness = |range: &Range| counts.get(&range.name).copied().unwrap_or(0) * 10_000 / size(range);
+        ranges.sort_by_key(|range| (fullness(range), range.name.clone()));
+        if ranges.is_empty() {
+            ranges.push(Range { name: own.name.clone(), first: own.first_port, last: own.last_port });
+        }
+        ranges
+    }
+
+    /// How the tunnel of a device's lease is, by its gateway's last report; `None` when it has none.
+    #[must_use]
+    pub fn tunnel(&self, device: DeviceId, epoch: Epoch) -> Option<TunnelReport> {
+        let state = self.state();
+        let (_, at, report) = state.tunnels.get(&device)?;
+        let mut report = Some(*report).filter(|report| report.epoch == epoch)?;
+        if at.elapsed() >= SILENT_AFTER {
+            (report.heard_s_ago, report.visitors) = (None, 0);
+        }
+        Some(report)
+    }
+
+    /// Every tunnel reported, by gateway.
+    #[must_use]
+    pub fn tunnels(&self) -> Vec<(GatewayName, TunnelReport)> {
+        self.state().tunnels.values().map(|(name, _, report)| (name.clone(), *report)).collect()
+    }
+
+    fn take(
+        &self,
+        name: &GatewayName,
+        announcement: Announcement,
+        tunnels: &[TunnelReport],
+        now: Time,
+    ) -> bool {
+        let mut state = self.state();
+        let (heard, up) =
+            (Instant::now(), tunnels.iter().filter(|report| report.heard_s_ago.is_some()).count());
+        let before = state.gateways.get(name);
+        let fresh = before.is_none_or(|known| known.announcement != announcement || !known.is_there());
+        if before.is_none() && state.gateways.len() >= MAX_GATEWAYS {
+            return false;
+        }
+        let same = before.is_some_and(|known| known.announcement.instance == announcement.instance);
+        let since = before.filter(|_| same).map_or(now, |known| known.since);
+        state.gateways.insert(name.clone(), Known { announcement, heard, since, tunnels: up });
+        // What a gateway does not report any more is over.
+        state.tunnels.retain(|_, (at, when, _)| at != name && when.elapsed() < SILENT_AFTER * 4);
+        for report in tunnels {
+            state.tunnels.insert(report.device, (name.clone(), heard, *report));
+        }
+        fresh
+    }
+}
+
+/// Takes a gateway's report. Devices that were heard over their tunnels live.
+///
+/// # Errors
+/// When a lost device was heard of and the log cannot be written.
+pub async fn report(
+    app: &App,
+    name: &GatewayName,
+    announcement: Announcement,
+    tunnels: &[TunnelReport],
+) -> Result<(), Problem> {
+    if app.gateways.take(name, announcement, tunnels, app.clock.time()) {
+        // Devices learn where their tunnels end.
+        tunnels.iter().for_each(|report| app.feed.wake(report.device));
+    }
+    let lives = |report: &&TunnelReport| {
+        let lease = app.leases.of(report.device);
+        report.heard_s_ago.is_some_and(|ago| ago < FRESH_S)
+            && lease.is_some_and(|lease| lease.epoch == report.epoch && lease.gateway == *name)
+    };
+    let alive: Vec<_> = tunnels.iter().filter(lives).map(|report| report.device).collect();
+    alive.iter().for_each(|device| app.heard_of(*device));
+    for device in app.leases.lost(&alive) {
+        devices::heard_of(app, device).await?;
+    }
+    Ok(())
+}

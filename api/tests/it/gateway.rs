@@ -1,0 +1,4 @@
+//! The gateway against stock OpenSSH.
+
+mod forwards;
+mod kit;
