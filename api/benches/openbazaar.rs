@@ -19,6 +19,7 @@ use api::{
     clock::Clock,
     config::{Config, Secret},
     openbazaar::Connector,
+    roles::{Part, Roles},
     server::Server,
 };
 use fixtures::openbazaar::{self, Call, Method, Node, Purchase};
@@ -56,7 +57,9 @@ async fn connector(url: &str) {
     let data = DataDir::open(&folder.path().join("data")).expect("a data folder");
     let app = App::open(&data, config, Clock::System, |_| {}).await.expect("it opens");
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("it listens");
-    let server = Server::start(app.clone(), listener, false).await.expect("it starts");
+    let server = Server::start(app.clone(), listener, &Roles::of(&[Part::Api, Part::Steward]))
+        .await
+        .expect("it starts");
     let mut connector = Connector::new(&app).expect("a client").expect("there is a node");
     for _ in std::io::stdin().lines() {
         let begun = Instant::now();

@@ -34,9 +34,10 @@ use crate::{
     config::Config,
     execute::{By, Executor},
     feed::Feed,
-    gateway::leases::Leases,
+    gateway::{leases::Leases, token},
     gateways::Gateways,
     halves,
+    host_keys::HostKeys,
     keys::Keys,
     openbazaar::Status,
     reports::Reports,
@@ -185,6 +186,10 @@ pub struct Shared {
     pub leases: Leases,
     /// The gateways that are there.
     pub gateways: Gateways,
+    /// SHA-256 of what gateways in processes of their own prove themselves with.
+    pub gateway_token: Digest,
+    /// The SSH host keys of workloads.
+    pub host_keys: HostKeys,
     /// The first position the steward has not handled, as this process knows it.
     pub steward: watch::Sender<Position>,
     /// How the OpenBazaar connector is, if there is one.
@@ -234,6 +239,10 @@ impl App {
         let views = Views::open(data.views())?;
         // Rounded up, so that nothing an earlier process did in the same second counts as this one's.
         let up_since = clock.time().plus(i64::from(matches!(clock, Clock::System)));
+        let gateway_token = match config.gateway.token.0.is_empty() {
+            true => token::load_or_create(&data.gateway())?,
+            false => config.gateway.token.clone(),
+        };
         let executor = Executor::new(log, clock.clone());
         let stop = CancellationToken::new();
         let (feed, steward, seen) = (Feed::default(), watch::Sender::new(0), Mutex::default());
@@ -253,6 +262,8 @@ impl App {
             feed,
             leases: Leases::default(),
             gateways: Gateways::default(),
+            gateway_token: Digest::of(gateway_token.0.as_bytes()),
+            host_keys: HostKeys::default(),
             steward,
             openbazaar,
             stop,

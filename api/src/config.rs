@@ -21,12 +21,16 @@ use domain::{
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use crate::roles::Roles;
+
 /// Everything that can be set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Where the API listens.
     pub listen: String,
+    /// What of the server runs in this process: `api,gateway,scheduler,steward,connector`, or some of them.
+    pub roles: String,
     /// The gateway that devices get their ports from.
     pub gateway: Gateway,
     /// How devices are watched and answered.
@@ -122,6 +126,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:8080".into(),
+            roles: Roles::default().to_string(),
             gateway: Gateway::default(),
             devices: Devices::default(),
             extension_valid_s: 3_600,
@@ -297,6 +302,7 @@ fn override_with(tree: &mut Value, name: &str, text: &str) -> anyhow::Result<()>
 
 fn check(config: &Config) -> anyhow::Result<()> {
     let Config { gateway, devices, .. } = config;
+    config.roles.parse::<Roles>().context("roles")?;
     gateway.check()?;
     let seconds = [
         ("devices.lost_after_s", devices.lost_after_s),

@@ -218,6 +218,15 @@ impl Gateways {
     }
 }
 
+/// A key as OpenSSH writes it.
+#[must_use]
+pub fn openssh(key: PublicKey) -> String {
+    use russh::keys::ssh_key::public::{Ed25519PublicKey, KeyData};
+    let key = russh::keys::PublicKey::from(KeyData::Ed25519(Ed25519PublicKey(key.0)));
+    // Writing an Ed25519 key cannot fail.
+    key.to_openssh().unwrap_or_default()
+}
+
 /// Takes a gateway's report. Devices that were heard over their tunnels live.
 ///
 /// # Errors

@@ -30,7 +30,7 @@ use crate::{
     devices::{call_attention, heard_of_as},
     error::Problem,
     execute::{ExecutorError, Loaded},
-    halves, reports,
+    halves, host_keys, reports,
 };
 
 /// The longest a poll waits for news, in seconds.
@@ -99,6 +99,9 @@ pub async fn answer(
         if believed && !arrived {
             let is_let = matches!(&standing, Standing::Live(live) if live.is_let);
             reports::take(app, device, &request.reported, is_let).await?;
+            if let Standing::Live(live) = &standing {
+                host_keys::take(app, device, live.lease.epoch, &request.reported).await?;
+            }
         }
         arrived = true;
         let left = deadline.saturating_duration_since(Instant::now());

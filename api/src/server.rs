@@ -1,4 +1,5 @@
-//! A running server: API, views, steward, scheduler, webhooks and the OpenBazaar connector in one process.
+//! A running server: views, API, gateway, steward, scheduler, webhooks and the OpenBazaar connector in one process, or the
+//! parts of it that its roles name.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -10,7 +11,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     app::App,
     gateway::{self, Gateway},
-    http, listen, openbazaar, scheduler, steward, webhooks,
+    http, listen, openbazaar,
+    roles::{Part, Roles},
+    scheduler, steward, webhooks,
 };
 
 /// How often presence is written down.
@@ -30,27 +33,33 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts everything on a listening socket. Without `scheduled`, jobs run only when [`scheduler::run_all`] is called, and
-    /// an OpenBazaar node is worked on only by whoever makes a [`openbazaar::Connector`].
+    /// Starts what `roles` name, except for the gateway, which [`Server::run_gateway`] is given. Without the scheduler, jobs
+    /// run only when [`scheduler::run_all`] is called; without the connector, an OpenBazaar node is worked on only by
+    /// whoever makes a [`openbazaar::Connector`]; without the API, the listening socket is closed.
     ///
     /// # Errors
     /// When the views cannot be opened for writing.
-    pub async fn start(app: App, listener: TcpListener, scheduled: bool) -> anyhow::Result<Self> {
+    pub async fn start(app: App, listener: TcpListener, roles: &Roles) -> anyhow::Result<Self> {
         let address = listener.local_addr()?;
         let runner = Runner::start(app.executor.log().clone(), app.views.clone()).await?;
         let (tasks, stop) = (TaskTracker::new(), app.stop.clone());
-        tasks.spawn(steward::run(app.clone(), stop.clone()));
-        tasks.spawn(webhooks::run(app.clone(), stop.clone()));
-        if scheduled {
+        if roles.has(Part::Steward) {
+            tasks.spawn(steward::run(app.clone(), stop.clone()));
+            tasks.spawn(webhooks::run(app.clone(), stop.clone()));
+        }
+        if roles.has(Part::Scheduler) {
             tasks.spawn(scheduler::run(app.clone(), stop.clone()));
+        }
+        if roles.has(Part::Connector) {
             tasks.spawn(openbazaar::run(app.clone(), stop.clone()));
         }
         let (shared, stopped) = (app.clone(), stop.clone());
         tasks.spawn(async move { shared.feed.run(shared.executor.log().as_ref(), stopped).await });
         tasks.spawn(keep_presence(app.clone(), stop.clone()));
         tasks.spawn(gateway::leases::run(app.clone(), stop.clone()));
-        let router = http::router(app.clone());
-        tasks.spawn(listen::serve(listener, router, stop));
+        if roles.has(Part::Api) {
+            tasks.spawn(listen::serve(listener, http::router(app.clone()), stop));
+        }
         Ok(Self { address, app, gateway: None, tasks, runner })
     }
 

@@ -8,6 +8,7 @@ use api::{
     clock::Clock,
     config::Config,
     devices,
+    roles::{Part, Roles},
     server::Server,
 };
 use domain::{
@@ -58,7 +59,9 @@ impl World {
         let data = DataDir::open(&fast.path().join("data")).expect("a data folder");
         let app = App::open(&data, config, Clock::System, |_| {}).await.expect("it opens");
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("it listens");
-        let server = Server::start(app.clone(), listener, false).await.expect("it starts");
+        let server = Server::start(app.clone(), listener, &Roles::of(&[Part::Api, Part::Steward]))
+            .await
+            .expect("it starts");
         let by = app.by_system(SystemPart::Cli, None);
         let person = Person { name: "owner".into(), ..Person::default() };
         let owner = accounts::open(&app, person, vec![Role::Owner], &by).await.expect("an account");

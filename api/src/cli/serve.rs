@@ -2,57 +2,108 @@
 
 use anyhow::Context;
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Common, rebuild};
 use crate::{
     accounts,
     app::{App, DataDir},
-    clock::Clock,
-    gateway, listen,
+    clock::{Clock, fresh_id},
+    config::Config,
+    gateway::{self, Gateway, remote, token},
+    listen,
+    roles::{Part, Roles},
     server::Server,
 };
 
-/// Runs the server.
+/// Runs the server, or parts of it.
 #[derive(Debug, Args)]
 pub struct Serve {
     /// Where to listen, such as 0.0.0.0:8080
     #[arg(long)]
     listen: Option<String>,
+    /// What of the server runs in this process, such as `gateway`: everything unless named
+    #[arg(long, value_name = "ROLE,…")]
+    roles: Option<String>,
 }
 
 impl Serve {
     /// Serves until SIGTERM or Ctrl-C.
     pub async fn run(self, common: &Common) -> anyhow::Result<()> {
-        let flags: Vec<_> = self.listen.map(|listen| ("listen", listen)).into_iter().collect();
+        let flags = [("listen", self.listen), ("roles", self.roles)];
+        let flags: Vec<_> = flags.into_iter().filter_map(|(name, set)| Some((name, set?))).collect();
         let config = common.load(&flags)?.config;
-        let listen = config.listen.clone();
+        let roles: Roles = config.roles.parse()?;
         let data = DataDir::open(&common.data())?;
-        let _alone = data.lock()?;
-        let app = App::open(&data, config, Clock::System, rebuild::bar()).await?;
-        let listener = listen::bind(&listen).await;
-        let listener =
-            listener.with_context(|| format!("cannot listen on {listen}; choose another with --listen"))?;
-        let set_up = accounts::offer_set_up(&app).await?;
-        let gateway = gateway::open(&app.config.gateway, &data.gateway()).await?;
-        let mut server = Server::start(app, listener, true).await?;
-        let tunnels = gateway.ssh;
-        server.run_gateway(gateway);
-        let address = server.address;
-        tracing::info!(%address, data = %common.data().display(), "berth is listening");
-        tracing::info!(address = %tunnels, "the gateway takes tunnels");
-        println!("Berth listens on http://{address} (API docs at http://{address}/docs)");
-        if let Some(code) = set_up {
-            println!("Nobody has an account yet. Make the first operator, once, with this code:");
-            println!("  curl -X POST http://{address}/v1/setup -H 'content-type: application/json' \\");
-            println!("    -d '{{\"code\":\"{code}\",\"name\":\"operator\"}}'");
+        if roles.is_gateway_only() {
+            return gateway_only(&config, &data).await;
         }
-        let mut terminate = signal(SignalKind::terminate())?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
-        }
-        tracing::info!("stopping");
-        server.stop().await
+        serve(config, &roles, &data).await
     }
+}
+
+async fn serve(config: Config, roles: &Roles, data: &DataDir) -> anyhow::Result<()> {
+    let listen = config.listen.clone();
+    let _alone = data.lock()?;
+    let app = App::open(data, config, Clock::System, rebuild::bar()).await?;
+    let listener = listen::bind(&listen).await;
+    let listener =
+        listener.with_context(|| format!("cannot listen on {listen}; choose another with --listen"))?;
+    let gateway = match roles.has(Part::Gateway) {
+        true => Some(gateway::open(&app.config.gateway, &data.gateway()).await?),
+        false => None,
+    };
+    let set_up = accounts::offer_set_up(&app).await?;
+    let mut server = Server::start(app, listener, roles).await?;
+    let address = server.address;
+    tracing::info!(%address, %roles, data = %data.path().display(), "berth is listening");
+    if roles.has(Part::Api) {
+        println!("Berth listens on http://{address} (API docs at http://{address}/docs)");
+    }
+    if let Some(gateway) = gateway {
+        introduce(&gateway);
+        server.run_gateway(gateway);
+    }
+    if let Some(code) = set_up {
+        println!("Nobody has an account yet. Make the first operator, once, with this code:");
+        println!("  curl -X POST http://{address}/v1/setup -H 'content-type: application/json' \\");
+        println!("    -d '{{\"code\":\"{code}\",\"name\":\"operator\"}}'");
+    }
+    told_to_stop(signal(SignalKind::terminate())?).await;
+    server.stop().await
+}
+
+/// Runs a gateway that asks another process for its leases.
+async fn gateway_only(config: &Config, data: &DataDir) -> anyhow::Result<()> {
+    let section = &config.gateway;
+    let base = match section.server.is_empty() {
+        true => format!("http://{}", config.listen),
+        false => section.server.clone(),
+    };
+    let token = match section.token.0.is_empty() {
+        true => token::load(&data.gateway()).context(
+            "a gateway in a process of its own needs gateway.token, which a server keeps in gateway/token of its data folder",
+        )?,
+        false => section.token.clone(),
+    };
+    let terminate = signal(SignalKind::terminate())?;
+    let server = remote::Server::new(&base, section, token)?;
+    server.check().await?;
+    let gateway = gateway::open(section, &data.gateway()).await?;
+    introduce(&gateway);
+    remote::run(server, gateway, section.clone(), fresh_id(&Clock::System), told_to_stop(terminate)).await;
+    Ok(())
+}
+
+fn introduce(gateway: &Gateway) {
+    tracing::info!(ssh = %gateway.ssh, "the gateway takes tunnels");
+    println!("Devices bring their tunnels up to {}", gateway.ssh);
+}
+
+async fn told_to_stop(mut terminate: Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    tracing::info!("stopping");
 }

@@ -23,6 +23,7 @@ use crate::{
     app::{App, DataDir},
     clock::Clock,
     config::Config,
+    roles::{Part, Roles},
     server::Server,
 };
 
@@ -91,7 +92,8 @@ impl Market {
         let bazaar = Bazaar::open(clock.clone()).await?;
         config.openbazaar = bazaar.settings();
         let app = App::open(data, config, clock, |_| {}).await?;
-        let server = Server::start(app.clone(), listener, scheduled).await?;
+        let roles = if scheduled { Roles::default() } else { Roles::of(&[Part::Api, Part::Steward]) };
+        let server = Server::start(app.clone(), listener, &roles).await?;
         let somebody = async |name: &str, role: Role, payout_address: Option<&str>| {
             let by = app.by_system(SystemPart::Cli, None);
             let payout_address = payout_address.map(str::to_string);

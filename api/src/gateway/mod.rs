@@ -31,10 +31,12 @@ pub mod limiter;
 pub mod local;
 mod port;
 pub mod pump;
+pub mod remote;
 pub mod settings;
 pub mod shards;
 pub mod ssh;
 pub mod table;
+pub mod token;
 pub mod transport;
 pub mod tunnel;
 
@@ -173,6 +175,16 @@ impl Gateway {
         }
     }
 
+    /// Ends every lease here, whatever the ledger says of it.
+    pub fn forget(&self) {
+        self.shared.table.clear();
+    }
+
+    /// Lets nobody new in from now on.
+    pub fn close(&self) {
+        self.shared.closing.cancel();
+    }
+
     /// Whether nobody new is let in any more.
     #[must_use]
     pub fn is_closing(&self) -> bool {
@@ -201,7 +213,7 @@ impl Gateway {
 
     /// Lets nobody new in, waits for those who are served, and ends everything.
     pub async fn stop(self) {
-        self.shared.closing.cancel();
+        self.close();
         self.shared.visits.close();
         if tokio::time::timeout(self.shared.settings.drain, self.shared.visits.wait()).await.is_err() {
             tracing::warn!("some visitors did not finish in time; they are cut off");

@@ -259,3 +259,17 @@ impl FromRequestParts<App> for DeviceCaller {
         Ok(Self { device, request: request_id(parts, app), command })
     }
 }
+
+/// A gateway in a process of its own, recognised by the token of the data folder.
+#[derive(Debug, Clone, Copy)]
+pub struct GatewayCaller;
+
+impl FromRequestParts<App> for GatewayCaller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let unknown = || Problem::unauthenticated("this is not the token of this server's gateways");
+        // Digests are compared: how long that takes says nothing about the token.
+        if bearer(&parts.headers)? == app.gateway_token { Ok(Self) } else { Err(unknown()) }
+    }
+}

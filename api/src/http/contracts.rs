@@ -81,6 +81,38 @@ impl From<PendingExtension> for Extension {
     }
 }
 
+/// Where a rented device is reached, while the rental runs.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Access {
+    /// The gateway's host.
+    host: String,
+    /// The leased port there: the device's SSH.
+    port: u16,
+    /// The name that leads to the device's ports 80 and 443.
+    name: String,
+    /// The SSH host keys of what runs on the device, as it reports them, in the form of OpenSSH: check them when you
+    /// connect.
+    host_keys: Vec<String>,
+    /// Whether the device's tunnel is up.
+    connected: bool,
+}
+
+impl Access {
+    async fn of(app: &App, row: &ContractRow) -> Result<Option<Self>, Problem> {
+        let lease = app.leases.of(row.device).filter(|lease| lease.epoch == row.epoch);
+        let Some(lease) = lease.filter(|_| row.ended_at.is_none()) else { return Ok(None) };
+        let (gateway, own) = (Some(&lease.gateway), &app.config.gateway);
+        let tunnel = app.gateways.tunnel(row.device, row.epoch);
+        Ok(Some(Self {
+            host: app.gateways.host(gateway, own),
+            port: lease.port,
+            name: format!("{}.{}", lease.subdomain, app.gateways.domain(gateway, own)),
+            host_keys: app.private.host_keys(row.device, row.epoch).await?,
+            connected: tunnel.is_some_and(|tunnel| tunnel.heard_s_ago.is_some()),
+        }))
+    }
+}
+
 /// A rental.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Contract {
@@ -109,6 +141,9 @@ pub struct Contract {
     /// When it ended.
     #[schema(value_type = Option<String>, format = DateTime, required)]
     ended_at: Option<Time>,
+    /// Where the device is reached, while the rental runs.
+    #[schema(required)]
+    access: Option<Access>,
     /// What was paid for, in order of time.
     segments: Vec<Segment>,
     /// The request for more time that waits to be paid.
@@ -157,6 +192,7 @@ impl Contract {
         }
         .unzip();
         let key_half = KeyHalf::of(app, &row).await?;
+        let access = Access::of(app, &row).await?;
         Ok(Self {
             contract: row.contract.0,
             device: row.device.0,
@@ -169,6 +205,7 @@ impl Contract {
             ends_at: row.ends_at,
             ended_at: row.ended_at,
             payout_due_at: row.payout_due_at(),
+            access,
             segments: row.segments.into_iter().map(Into::into).collect(),
             extension: row.extension.map(Into::into),
             paid: row.paid,

@@ -20,7 +20,7 @@ use super::{
     list::{List, Part},
     schema,
 };
-use crate::{accounts::check_text, app::App, devices, error::Problem};
+use crate::{accounts::check_text, app::App, devices, error::Problem, gateways::TunnelReport};
 
 /// A device's hold on a port and a subdomain.
 #[derive(Debug, Serialize, ToSchema)]
@@ -55,6 +55,28 @@ pub struct Lease {
     erased_at: Option<Time>,
 }
 
+/// A live lease's tunnel; what passed is counted since its gateway was started.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TunnelState {
+    /// Whether it is up.
+    connected: bool,
+    /// Visitors that are connected.
+    visitors: u64,
+    /// Bytes from visitors to the device.
+    to_device: u64,
+    /// Bytes from the device to visitors.
+    from_device: u64,
+    /// Visitors' connections, ended ones included.
+    connections: u64,
+}
+
+impl From<TunnelReport> for TunnelState {
+    fn from(report: TunnelReport) -> Self {
+        let TunnelReport { heard_s_ago, visitors, to_device, from_device, connections, .. } = report;
+        Self { connected: heard_s_ago.is_some(), visitors, to_device, from_device, connections }
+    }
+}
+
 /// A device.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Device {
@@ -77,6 +99,9 @@ pub struct Device {
     /// The latest lease, ended or not.
     #[schema(required)]
     lease: Option<Lease>,
+    /// The live lease's tunnel, as its gateway reports it.
+    #[schema(required)]
+    tunnel: Option<TunnelState>,
     /// The rental of the latest lease, running or over.
     #[schema(required)]
     contract: Option<Uuid>,
@@ -102,6 +127,8 @@ impl Device {
     async fn new(app: &App, row: DeviceRow) -> Result<Self, Problem> {
         let (name, last_seen) =
             (app.private.device_name(row.device).await?, app.private.last_seen(row.device).await?);
+        let lives = row.is_leased();
+        let tunnel = app.gateways.tunnel(row.device, row.epoch).filter(|_| lives).map(Into::into);
         let lease = row.granted_at.map(|granted_at| Lease {
             epoch: row.epoch,
             host: app.gateways.host(row.gateway.as_ref(), &app.config.gateway),
@@ -122,6 +149,7 @@ impl Device {
             retired_at: row.retired_at,
             offer: row.offer,
             lease,
+            tunnel,
             contract: row.contract.map(|contract| contract.0),
             is_let: row.is_let,
             last_seen,

@@ -17,6 +17,7 @@ pub mod event_stream;
 pub mod events;
 pub mod extract;
 pub mod frame;
+pub mod gateways;
 pub mod guide;
 pub mod history;
 pub mod idempotency;
@@ -24,6 +25,7 @@ pub mod journal;
 pub mod list;
 pub mod machine;
 pub mod market;
+pub mod metrics;
 pub mod offers;
 pub mod openapi;
 pub mod orders;
@@ -42,7 +44,10 @@ pub mod treasury;
 pub mod webhooks;
 
 use axum::{Extension, Router, extract::DefaultBodyLimit, middleware, routing::get};
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::{
+    router::{OpenApiRouter, UtoipaMethodRouterExt},
+    routes,
+};
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::app::App;
@@ -90,6 +95,8 @@ fn public() -> OpenApiRouter<App> {
         .routes(routes!(machine::send_receipt))
         .routes(routes!(machine::device_events))
         .routes(routes!(bandwidth::send_bytes))
+        .routes(routes!(gateways::lease_news))
+        .routes(routes!(gateways::report_gateway).layer(DefaultBodyLimit::max(gateways::MAX_REPORT)))
 }
 
 fn for_owners() -> OpenApiRouter<App> {
@@ -152,5 +159,7 @@ fn for_operators() -> OpenApiRouter<App> {
         .routes(routes!(status::list_attention))
         .routes(routes!(status::end_attention))
         .routes(routes!(status::server_status))
+        .routes(routes!(metrics::metrics))
+        .routes(routes!(gateways::list_gateways))
         .routes(routes!(status::connector_status))
 }

@@ -63,6 +63,7 @@ pub struct Problem {
         (name = "marketplace", description = "For integrations that bring orders."),
         (name = "money", description = "Refunds and payouts on their way out of escrow, disputes, and what is owed."),
         (name = "device", description = "For devices."),
+        (name = "gateways", description = "For gateways, and for those who run them."),
         (name = "audit", description = "For auditors: the ledger itself."),
         (name = "webhooks", description = "Where events are delivered."),
         (name = "accounts", description = "Accounts, roles and tokens."),
@@ -85,6 +86,8 @@ impl Modify for Security {
         let token = "A token of an account. The listed scopes are roles, one of which is needed.";
         components.add_security_scheme("token", bearer(token));
         components.add_security_scheme("device_key", bearer("A device's enrolment key."));
+        let gateway = "What gateways in processes of their own prove themselves with: `gateway/token` of the data folder.";
+        components.add_security_scheme("gateway_token", bearer(gateway));
     }
 }
 
@@ -110,7 +113,8 @@ fn complete(operation: &mut Value, names_something: bool, reads: bool) {
     let uses = |operation: &Value, scheme: &str| {
         operation["security"].as_array().is_some_and(|all| all.iter().any(|one| one.get(scheme).is_some()))
     };
-    let (by_token, by_key) = (uses(operation, "token"), uses(operation, "device_key"));
+    let by_token = uses(operation, "token");
+    let by_key = uses(operation, "device_key") || uses(operation, "gateway_token");
     let answers = &mut operation["responses"];
     for answer in answers.as_object_mut().into_iter().flatten().map(|(_, answer)| answer) {
         let id = json!({"description": "The request's id", "schema": {"type": "string", "format": "uuid"}});

@@ -10,6 +10,7 @@ use api::{
     app::{App, DataDir},
     clock::Clock,
     config::Config,
+    roles::{Part, Roles},
     scheduler,
     server::Server,
 };
@@ -259,6 +260,6 @@ async fn start(dir: &tempfile::TempDir, config: &Config, clock: &Clock) -> (App,
     let data = DataDir::open(&dir.path().join("data")).unwrap();
     let app = App::open(&data, config.clone(), clock.clone(), |_| {}).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let server = Server::start(app.clone(), listener, false).await.unwrap();
+    let server = Server::start(app.clone(), listener, &Roles::of(&[Part::Api, Part::Steward])).await.unwrap();
     (app, server)
 }

@@ -16,6 +16,7 @@ mod document;
 mod eras;
 mod frame;
 mod gateway;
+mod gateways;
 mod key_halves;
 mod leaving;
 mod lists;

@@ -16,7 +16,7 @@ use crate::{
     world::{Device, Who, offer, rental_order, usd},
 };
 
-const ALL: [&str; 12] = [
+const ALL: [&str; 13] = [
     "anonymous",
     "device",
     "owner",
@@ -29,6 +29,7 @@ const ALL: [&str; 12] = [
     "operator",
     "both",
     "half",
+    "gateway",
 ];
 const OWNERS: &[&str] = &["owner", "other_owner", "both"];
 const DEVICE_READERS: &[&str] = &["owner", "other_owner", "both", "auditor", "operator"];
@@ -136,6 +137,10 @@ const TABLE: &[(&str, u16, &[&str])] = &[
     // There is no node.
     ("connector_status", 404, WATCHERS),
     ("server_status", 200, WATCHERS),
+    ("metrics", 200, WATCHERS),
+    ("list_gateways", 200, WATCHERS),
+    ("lease_news", 200, &["gateway"]),
+    ("report_gateway", 204, &["gateway"]),
 ];
 
 struct World {
@@ -146,6 +151,7 @@ struct World {
     order: String,
     settlement: String,
     webhook: String,
+    gateway: String,
 }
 
 impl World {
@@ -170,7 +176,8 @@ impl World {
             (rejected.id("order"), rejected.body["refund"]["settlement"].as_str().unwrap().into());
         let webhook = test.post("/v1/webhooks", &test.operator, &webhook()).await.id("webhook");
         test.settle().await;
-        Self { test, people, device, contract, order, settlement, webhook }
+        let gateway = std::fs::read_to_string(test.data().gateway().join("token")).unwrap().trim().to_owned();
+        Self { test, people, device, contract, order, settlement, webhook, gateway }
     }
 
     fn who(&self, name: &str) -> &Who {
@@ -181,6 +188,7 @@ impl World {
         match actor {
             "anonymous" => "",
             "device" => &self.device.key,
+            "gateway" => &self.gateway,
             name => &self.who(name).token,
         }
     }
@@ -203,7 +211,8 @@ impl World {
             .replace("{subject}", &self.contract)
             .replace("{kind}", "stale")
             .replace("{segment}", "0")
-            .replace("{webhook}", &self.webhook);
+            .replace("{webhook}", &self.webhook)
+            .replace("{gateway}", "local");
         match operation.name.as_str() {
             "get_order" => format!("{path}?marketplace=shop"),
             "price_term" => format!("{path}?term_s=3600"),
@@ -245,6 +254,7 @@ impl World {
             "grant_role" => json!({"role": "owner"}),
             "add_webhook" => webhook(),
             "end_attention" => json!({"subject": "openbazaar", "what": "node away"}),
+            "report_gateway" => crate::gateways::report(20_000, &[]),
             "issue_token" => json!({"label": "mine", "roles": ["renter"]}),
             _ => return None,
         })
@@ -259,7 +269,7 @@ impl World {
         if let Some(body) = self.body(&operation.name, actor) {
             call = call.json(&body);
         }
-        if ["stream_events", "send_bytes"].contains(&operation.name.as_str()) {
+        if ["stream_events", "send_bytes", "metrics"].contains(&operation.name.as_str()) {
             call.open().await.status().as_u16()
         } else {
             call.send().await.status.as_u16()
@@ -282,7 +292,7 @@ fn expected(operation: &Operation, actor: &str, told: u16, allowed: &[&str]) -> 
     match operation.scopes() {
         _ if allowed.contains(&actor) => told,
         None => 401,
-        Some(_) if matches!(actor, "anonymous" | "device") => 401,
+        Some(_) if matches!(actor, "anonymous" | "device" | "gateway") => 401,
         Some(_) if actor == "half" && FULL.contains(&operation.name.as_str()) => 403,
         Some(scopes) if scopes.is_empty() || scopes.iter().any(|scope| roles.contains(&scope.as_str())) => {
             404

@@ -57,12 +57,41 @@ impl Private {
         Ok(query.bind(key(device)).bind(epoch).fetch_optional(&self.pool).await?)
     }
 
-    /// Destroys the credentials of every lease up to `epoch`.
+    /// Keeps the SSH host keys of a lease's workload, in the place of those before.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn keep_host_keys(
+        &self,
+        device: DeviceId,
+        epoch: Epoch,
+        keys: &[String],
+    ) -> Result<(), PrivateError> {
+        let sql = "insert into host_keys (device, epoch, keys) values (?, ?, ?)
+                   on conflict (device, epoch) do update set keys = excluded.keys";
+        sqlx::query(sql).bind(key(device)).bind(epoch).bind(keys.join("\n")).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// The SSH host keys of a lease's workload; none when none were reported.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn host_keys(&self, device: DeviceId, epoch: Epoch) -> Result<Vec<String>, PrivateError> {
+        let query =
+            sqlx::query_scalar::<_, String>("select keys from host_keys where device = ? and epoch = ?");
+        let keys = query.bind(key(device)).bind(epoch).fetch_optional(&self.pool).await?;
+        Ok(keys.unwrap_or_default().lines().map(Into::into).collect())
+    }
+
+    /// Destroys the credentials of every lease up to `epoch`, and forgets the host keys.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn destroy_secrets(&self, device: DeviceId, epoch: Epoch) -> Result<(), PrivateError> {
         let query = sqlx::query("delete from secrets where device = ? and epoch <= ?");
+        query.bind(key(device)).bind(epoch).execute(&self.pool).await?;
+        let query = sqlx::query("delete from host_keys where device = ? and epoch <= ?");
         query.bind(key(device)).bind(epoch).execute(&self.pool).await?;
         Ok(())
     }
