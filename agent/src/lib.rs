@@ -42,6 +42,7 @@
 //! by removing its files, which gives no physical guarantee on flash. Receipts say what was done and what could not be.
 
 pub mod bandwidth;
+pub mod choice;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -6,6 +6,7 @@
 //! workload: nothing of it comes back by itself after a reboot.
 
 pub mod docker;
+mod services;
 
 use std::path::Path;
 
@@ -14,6 +15,8 @@ use domain::{
     id::{DeviceId, Epoch},
     wire::StepResult,
 };
+
+pub use services::{Address, Services};
 
 /// Whose workload it is, and what it needs.
 #[derive(Clone, Copy)]
@@ -64,6 +67,12 @@ pub trait Workload: Send {
     /// The lease of this device whose workload runs right now, whoever started it.
     async fn running(&mut self, device: DeviceId) -> Option<Epoch>;
 
+    /// Where the services of what runs for this device are; empty when nothing runs or nothing is offered.
+    ///
+    /// # Errors
+    /// When it cannot be told now; what was told last may still be true.
+    async fn services(&mut self, device: DeviceId) -> Result<Services, WorkloadError>;
+
     /// What stands in the way of running, for a human; empty when nothing does.
     async fn problems(&mut self) -> Vec<String>;
 }
@@ -92,6 +101,10 @@ impl Workload for Nothing {
 
     async fn running(&mut self, _: DeviceId) -> Option<Epoch> {
         None
+    }
+
+    async fn services(&mut self, _: DeviceId) -> Result<Services, WorkloadError> {
+        Ok(Services::default())
     }
 
     async fn problems(&mut self) -> Vec<String> {

@@ -16,6 +16,7 @@
 //! | `seed` | fills the writable directories of the volume, once |
 //! | `spec` | what the container is made of |
 //! | `login` | the renter's user and password |
+//! | `offer` | where its services are |
 //! | `advice` | what stands in the way |
 //!
 //! # Correctness
@@ -33,6 +34,7 @@ pub mod config;
 mod engine;
 mod image;
 mod login;
+mod offer;
 mod owned;
 mod seed;
 mod spec;
@@ -51,7 +53,7 @@ pub use engine::Patience;
 use engine::{Engine, Failure};
 use owned::{Owned, Role};
 
-use super::{Tenancy, Workload, WorkloadError};
+use super::{Services, Tenancy, Workload, WorkloadError};
 
 /// Runs a container for renters.
 #[derive(Debug)]
@@ -215,6 +217,15 @@ impl Workload for Docker {
         let engine = self.reach().await.ok()?;
         let all = owned::list(&engine, device).await.ok()?;
         all.iter().filter(|c| c.runs()).map(|c| c.epoch).max()
+    }
+
+    async fn services(&mut self, device: DeviceId) -> Result<Services, WorkloadError> {
+        let engine = self.reach().await?;
+        let all = owned::list(&engine, device).await?;
+        match all.into_iter().find(|c| c.runs() && c.role == Role::Workload) {
+            Some(container) => Ok(offer::of(&engine, &container.id, &self.config).await?),
+            None => Ok(Services::default()),
+        }
     }
 
     async fn problems(&mut self) -> Vec<String> {

@@ -2,10 +2,11 @@
 
 mod check;
 
-use std::path::Path;
+use std::{num::NonZeroU16, path::Path};
 
 use serde::{Deserialize, Serialize};
 
+use crate::choice::Choice;
 pub(super) use check::{IN_MEMORY, check_inside};
 
 /// When an image is fetched from its registry.
@@ -43,6 +44,21 @@ impl Network {
             Self::None => "none",
         }
     }
+}
+
+/// On which ports the container's services are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ports {
+    /// SSH; 22 unless set, `false` for none.
+    #[serde(default)]
+    pub ssh: Choice<NonZeroU16>,
+    /// HTTP; 80 unless set, `false` for none.
+    #[serde(default)]
+    pub http: Choice<NonZeroU16>,
+    /// TLS; 443 unless set, `false` for none.
+    #[serde(default)]
+    pub https: Choice<NonZeroU16>,
 }
 
 /// A number of processors, such as 1.5.
@@ -113,6 +129,10 @@ pub struct DockerConfig {
     /// How long the workload may take to stop before it is killed.
     #[serde(default = "stop_grace_s")]
     pub stop_grace_s: u32,
+    /// Where visitors' connections go. With the device's network, only to ports that are set: what else listens there is
+    /// not the renter's.
+    #[serde(default)]
+    pub ports: Ports,
 }
 
 fn socket() -> String {
@@ -151,6 +171,7 @@ impl DockerConfig {
             writable: writable(),
             tmp_mib: tmp_mib(),
             stop_grace_s: stop_grace_s(),
+            ports: Ports::default(),
         }
     }
 
