@@ -12,6 +12,7 @@ use crate::{
     config::{Config, VolumeConfig},
     run::Agent,
     service, status,
+    workload::Workload,
 };
 
 /// How often a sign of life is offered to the service manager.
@@ -59,9 +60,18 @@ enum LogFormat {
     Json,
 }
 
+/// Makes what runs for renters, out of the configuration.
+pub type MakeWorkload<'a> = dyn Fn(&Config) -> Box<dyn Workload> + Sync + 'a;
+
 /// Runs the command line `args`, program name first.
 #[must_use]
 pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    main_with_workload(args, &|config| config.workload.workload())
+}
+
+/// As [`main_with`], with a workload of the caller's making.
+#[must_use]
+pub fn main_with_workload(args: impl IntoIterator<Item = OsString>, make: &MakeWorkload<'_>) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
@@ -72,7 +82,7 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     // On a thread of its own, so that a caller that is asynchronous itself may call this too.
-    let done = std::thread::scope(|scope| scope.spawn(|| dispatch(&cli)).join());
+    let done = std::thread::scope(|scope| scope.spawn(|| dispatch(&cli, make)).join());
     match done.unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
         Ok(code) => code,
         Err(error) => {
@@ -82,12 +92,12 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
+fn dispatch(cli: &Cli, make: &MakeWorkload<'_>) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Run { log_format } => {
             log(log_format);
             let config = Config::load(&cli.config)?;
-            runtime()?.block_on(run(config))?;
+            runtime()?.block_on(run(config, make))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Status { json } => {
@@ -105,8 +115,9 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
                 "this destroys the renter's data and breaks the rental; repeat it with --i-am-the-owner if that is meant"
             );
             let config = Config::load(&cli.config)?;
-            let (epoch, steps) =
-                runtime()?.block_on(async { Agent::open(config).await?.erase_on_demand().await })?;
+            let workload = make(&config);
+            let (epoch, steps) = runtime()?
+                .block_on(async { Agent::open_with(config, workload).await?.erase_on_demand().await })?;
             for step in steps {
                 println!("{:<15} {}", step.step, step.detail);
             }
@@ -116,7 +127,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Check => {
-            let sound = runtime()?.block_on(status::check(&cli.config))?;
+            let sound = runtime()?.block_on(status::check(&cli.config, make))?;
             Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Unit => {
@@ -136,11 +147,12 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")
 }
 
-async fn run(config: Config) -> anyhow::Result<()> {
+async fn run(config: Config, make: &MakeWorkload<'_>) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let service = service::Service::from_env();
-    let mut agent = Agent::open(config).await?;
+    let workload = make(&config);
+    let mut agent = Agent::open_with(config, workload).await?;
     service.ready();
     tokio::select! {
         () = agent.run() => {}

@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-use crate::tls::Ca;
+use crate::{tls::Ca, tunnel::TunnelConfig};
 
 /// The longest `agent.json`, in bytes.
 const CONFIG_BYTES_MAX: u64 = 65_536;
@@ -134,6 +134,8 @@ struct Written {
     workload: WorkloadConfig,
     #[serde(default)]
     offline_resume: bool,
+    #[serde(default)]
+    tunnel: TunnelConfig,
 }
 
 /// `agent.json`, checked.
@@ -155,6 +157,8 @@ pub struct Config {
     pub workload: WorkloadConfig,
     /// Resume a paid lease after a reboot although the server cannot be reached; off unless set.
     pub offline_resume: bool,
+    /// Where visitors' connections go; to what the workload offers unless set.
+    pub tunnel: TunnelConfig,
 }
 
 impl Config {
@@ -208,7 +212,8 @@ impl Config {
             docker.check().context("\"workload\"")?;
         }
         let (key, server_key, offline_resume) = (written.key, written.server_key, written.offline_resume);
-        Ok(Self { server, key, server_key, ca, data_dir, volume, workload: written.workload, offline_resume })
+        let (workload, tunnel) = (written.workload, written.tunnel);
+        Ok(Self { server, key, server_key, ca, data_dir, volume, workload, offline_resume, tunnel })
     }
 
     /// SHA-256 over the canonical JSON of server, key and root key.
@@ -263,6 +268,7 @@ mod tests {
             (r#"{"server": "http://x", "key": ""}"#, "enrolment key"),
             (r#"{"server": "http://x", "key": "a b"}"#, "without spaces"),
             (r#"{"server": "http://x", "key": "a", "server_key": "zz"}"#, "Ed25519 public key"),
+            (r#"{"server": "http://x", "key": "a", "tunnel": {"ssh": "22"}}"#, "like 127.0.0.1:22"),
             (
                 r#"{"server": "http://x", "key": "a", "data_dir": "/d", "volume": {"kind": "directory", "path": "/d"}}"#,
                 "must not contain",

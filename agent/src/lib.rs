@@ -25,6 +25,7 @@
 //! | [`workload`] | what runs for the renter |
 //! | [`erase`] | numbered, re-entrant steps that end in a receipt |
 //! | [`server`] | the HTTP calls |
+//! | [`tunnel`] | visitors' way in, through the gateway |
 //! | [`tls`] | whom to trust while the clock is not set |
 //! | [`clock`] | the only place that reads clocks |
 //! | [`bandwidth`] | measures the way from the server |
@@ -62,7 +63,8 @@ pub mod service;
 pub mod status;
 pub mod tls;
 pub mod tree;
+pub mod tunnel;
 pub mod volume;
 pub mod workload;
 
-pub use cli::main_with;
+pub use cli::{main_with, main_with_workload};

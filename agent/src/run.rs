@@ -29,6 +29,7 @@ mod hands;
 mod memory;
 mod parts;
 mod signal;
+mod way;
 
 pub use memory::Agent;
 pub use parts::Parts;

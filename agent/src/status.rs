@@ -12,11 +12,13 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::{
+    cli::MakeWorkload,
     config::{Config, is_local},
     decide::Label,
     record::{Held, Loaded, Store, StoreError},
     server::{Server, Uplink},
     tls::{Floor, Tls},
+    tunnel::{self, Standing},
 };
 
 /// What `status` shows; never a credential.
@@ -42,6 +44,8 @@ pub struct Status {
     pub data: String,
     /// The time is at least this.
     pub not_before: Option<Time>,
+    /// How visitors' way in stands; none while no agent runs.
+    pub tunnel: Option<Standing>,
     /// What cannot be read, and why.
     pub damage: Option<String>,
 }
@@ -54,7 +58,9 @@ impl Status {
         let torn = volume.owner().err().map(|why| format!("the volume's label: {why}"));
         let label = if let Label::Epoch(epoch) = volume.label() { Some(epoch) } else { None };
         let data = volume.data().display().to_string();
-        let base = Self { server: config.server.clone(), label, data, damage: torn, ..Self::default() };
+        let tunnel = Standing::read(&config.data_dir);
+        let server = config.server.clone();
+        let base = Self { server, label, data, tunnel, damage: torn, ..Self::default() };
         let record = match Store::look(&config.data_dir) {
             Loaded::Missing if label.is_none() && base.damage.is_none() => {
                 return Self { state: "blank", ..base };
@@ -105,6 +111,7 @@ impl fmt::Display for Status {
         line("server", Some(self.server.clone()))?;
         line("server key", self.server_key.map(|k| k.to_string()))?;
         line("address", self.address.clone())?;
+        line("tunnel", self.tunnel.as_ref().map(ToString::to_string))?;
         line("label", self.label.map(|e| format!("lease {e}")))?;
         line("data", Some(self.data.clone()))?;
         line("not before", self.not_before.filter(|t| *t != Time::default()).map(|t| t.to_string()))?;
@@ -116,7 +123,7 @@ impl fmt::Display for Status {
 ///
 /// # Errors
 /// When the configuration cannot be used.
-pub async fn check(path: &Path) -> anyhow::Result<bool> {
+pub async fn check(path: &Path, make: &MakeWorkload<'_>) -> anyhow::Result<bool> {
     let config = Config::load(path)?;
     println!("ok    {} can be read", path.display());
     let mut sound = true;
@@ -143,7 +150,13 @@ pub async fn check(path: &Path) -> anyhow::Result<bool> {
         Some(damage) => wrong(format!("{damage}; the agent keeps the data and goes by what is left")),
     }
     config.volume.volume(&config.data_dir, Uuid::nil()).problems().into_iter().for_each(&mut wrong);
-    config.workload.workload().problems().await.into_iter().for_each(&mut wrong);
+    make(&config).problems().await.into_iter().for_each(&mut wrong);
+    if let Some(gateway) = status.tunnel.as_ref().and_then(|tunnel| tunnel.gateway.as_ref()) {
+        match tunnel::reach(gateway).await {
+            Ok(()) => println!("ok    the gateway {gateway} can be reached"),
+            Err(error) => wrong(format!("the gateway {gateway} cannot be reached: {error}")),
+        }
+    }
     if config.server.starts_with("http://") && !is_local(&config.server) {
         println!("note  {} is not encrypted: others can read the enrolment key; use https://", config.server);
     }

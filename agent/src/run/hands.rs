@@ -17,7 +17,7 @@ use crate::{
     record::Held,
     server::Silent,
     volume::{Owner, VolumeError},
-    workload::Tenancy,
+    workload::{Tenancy, WorkloadError},
 };
 
 /// Waits for a moment; for ever when there is none.
@@ -172,20 +172,34 @@ impl Agent {
         let lapse = self.lapse();
         let (user, password) = (grant.user.as_str(), grant.password.as_str());
         let tenancy = Tenancy { device, epoch, user, password, data: &data };
+        let mut offered = None;
+        let workload = &mut self.workload;
+        let ran = async {
+            workload.run(&tenancy).await?;
+            offered = Some(workload.services(device).await);
+            Ok::<_, WorkloadError>(())
+        };
         let ran = tokio::select! {
-            ran = self.workload.run(&tenancy) => ran.map_err(|error| error.to_string()),
+            ran = ran => ran.map_err(|error| error.to_string()),
             // Fetching an image may take long; the server must be heard meanwhile.
             () = until(lapse) => Err("it took longer than the last answer stands".into()),
         };
         if let Err(error) = ran {
             error!(%device, epoch, error, "the workload does not run");
             (self.trouble, self.running) = (Some(Conflict::Workload(epoch)), None);
+            self.block_way();
             return Some(Turn::Failed(None));
         }
         self.trouble = None;
         if self.running.replace(epoch) != Some(epoch) {
             info!(%device, epoch, data = %data.display(), "running");
         }
+        match offered {
+            Some(Ok(services)) => self.services = services,
+            Some(Err(error)) => debug!(%device, epoch, %error, "what the workload offers cannot be told"),
+            None => {}
+        }
+        self.clear_way();
         Some(Turn::Settled)
     }
 
@@ -205,6 +219,7 @@ impl Agent {
 
     /// Stops the workload and closes the volume; the data are kept.
     async fn seal(&mut self) -> Turn {
+        self.block_way();
         if let Some(device) = self.record.device
             && let Err(error) = self.workload.stop(device).await
         {
@@ -224,6 +239,7 @@ impl Agent {
 
     /// Goes on erasing; the record is `Erasing` already.
     async fn erase(&mut self, warrant: &Warrant) -> bool {
+        self.block_way();
         self.running = None;
         let (epoch, floor, key) = (warrant.epoch(), self.now(), self.key.clone());
         let mut record = self.record.clone();
@@ -257,6 +273,7 @@ impl Agent {
     }
 
     pub(super) async fn forsake_all(&mut self, demand: Demand) -> Result<(), EraseError> {
+        self.block_way();
         self.running = None;
         let mut record = self.record.clone();
         let forsaken = self.site().forsake(&mut record, demand).await;

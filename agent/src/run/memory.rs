@@ -6,7 +6,7 @@ use domain::{
     id::Epoch,
     key::PublicKey,
     time::Time,
-    wire::{KeyHalf, Reported, ReportedState},
+    wire::{GatewayAddress, KeyHalf, Reported, ReportedState},
 };
 use ed25519_dalek::SigningKey;
 use tracing::{error, info, warn};
@@ -22,8 +22,9 @@ use crate::{
     keyring::Keyring,
     record::{Held, Loaded, Record, Store},
     server::{Silent, Uplink},
+    tunnel::Tunnel,
     volume::{Owner, Volume, shared::Shared},
-    workload::Workload,
+    workload::{Services, Workload},
 };
 
 /// The time floor is written at least this often while it moves.
@@ -50,6 +51,11 @@ pub struct Agent {
     pub(super) workload: Box<dyn Workload>,
     pub(super) uplink: Arc<dyn Uplink>,
     boot_id: Uuid,
+    pub(super) tunnel: Tunnel,
+    /// What the running workload offers to visitors.
+    pub(super) services: Services,
+    /// The gateway of the last word, if that was to run this lease.
+    pub(super) gateway: Option<(Epoch, GatewayAddress)>,
     /// Questions of this start.
     pub(super) asked: u64,
     pub(super) impaired: bool,
@@ -70,7 +76,7 @@ pub struct Agent {
 impl Agent {
     /// An agent of these parts, which finds out what is held.
     pub async fn assemble(parts: Parts) -> Self {
-        let Parts { config, mut store, key, keyring, volume, workload, uplink, boot_id } = parts;
+        let Parts { config, mut store, key, keyring, volume, workload, uplink, boot_id, tunnel } = parts;
         let loaded = store.load();
         let (record, readable) = look(&config, &loaded, &*volume);
         let written = if let Loaded::Record(record) = &loaded { Some((**record).clone()) } else { None };
@@ -87,6 +93,9 @@ impl Agent {
             workload,
             uplink,
             boot_id,
+            tunnel,
+            services: Services::default(),
+            gateway: None,
             asked: 0,
             impaired: false,
             word: None,
@@ -147,16 +156,20 @@ impl Agent {
     /// What the decision table looks at.
     pub(super) fn local(&self) -> Local {
         let state = self.record.state().filter(|_| self.readable).unwrap_or(State::Unknown);
-        let standing = |(epoch, until): &(Epoch, Boot)| *epoch == self.epoch() && Boot::now() < *until;
         Local {
             state,
             label: self.label(),
             access: self.access(),
             impaired: self.impaired,
             foreign_config: self.is_foreign(),
-            word_stands: self.word.as_ref().is_some_and(standing),
+            word_stands: self.word_stands(),
             offline_resume: self.offline_resume(),
         }
+    }
+
+    /// Whether the last word was to run this lease, and has not lapsed.
+    pub(super) fn word_stands(&self) -> bool {
+        self.word.is_some_and(|(epoch, until)| epoch == self.epoch() && Boot::now() < until)
     }
 
     /// Whether the owner or the renter wants it.
@@ -238,6 +251,11 @@ impl Agent {
             }
             Said::Hold { .. } | Said::End(_) | Said::Vacant { .. } | Said::Stranger | Said::Moved => None,
         };
+        self.gateway = match word.said() {
+            Said::Run { epoch, gateway: Some(gateway), .. } => Some((*epoch, gateway.clone())),
+            _ => None,
+        };
+        self.clear_way();
         let stale = self.written.as_ref().is_none_or(|written| {
             let same = |r: &Record| (r.era, r.seq, r.owner_gen, r.device, r.offline_resume);
             same(written) != same(&self.record) || self.record.floor.since(written.floor) >= FLOOR_STALE_S
@@ -303,6 +321,7 @@ impl Agent {
 
     pub(super) fn forget_word(&mut self) {
         self.word = None;
+        self.clear_way();
     }
 
     pub(super) const fn order(&self) -> (u32, u64) {
@@ -349,7 +368,7 @@ impl Agent {
             epoch: self.epoch(),
             running: self.running.is_some(),
             conflict,
-            host_keys: Vec::new(),
+            host_keys: self.tunnel.host_keys(),
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     server::{Server, Uplink},
     tls::{Floor, Tls},
     tree::Disk,
+    tunnel::Tunnel,
     volume::Volume,
     workload::Workload,
 };
@@ -38,6 +39,8 @@ pub struct Parts {
     pub uplink: Arc<dyn Uplink>,
     /// The id of this start.
     pub boot_id: Uuid,
+    /// Visitors' way in.
+    pub tunnel: Tunnel,
 }
 
 impl Agent {
@@ -46,6 +49,15 @@ impl Agent {
     /// # Errors
     /// When another agent runs on it, or it cannot be used.
     pub async fn open(config: Config) -> anyhow::Result<Self> {
+        let workload = config.workload.workload();
+        Self::open_with(config, workload).await
+    }
+
+    /// As [`Agent::open`], with this workload whatever the configuration says.
+    ///
+    /// # Errors
+    /// As [`Agent::open`].
+    pub async fn open_with(config: Config, workload: Box<dyn Workload>) -> anyhow::Result<Self> {
         let store = Store::lock(&config.data_dir)?;
         let (floor, bound) = match Store::look(&config.data_dir) {
             Loaded::Record(record) => (record.floor, record.is_bound()),
@@ -55,10 +67,11 @@ impl Agent {
         let key = identity::load_or_create(&config.data_dir, bound).context("cannot use the device key")?;
         let parts = Parts {
             store,
+            tunnel: Tunnel::new(key.clone(), Some(&config.data_dir)),
             key,
             keyring: Keyring::new(Arc::new(Disk), config.data_dir.join("volume.half")),
             volume: config.volume.volume(&config.data_dir, dice::uuid()),
-            workload: config.workload.workload(),
+            workload,
             uplink: Arc::new(Server::new(config.key.clone(), &tls)?),
             boot_id: dice::uuid(),
             config,

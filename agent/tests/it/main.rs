@@ -10,5 +10,6 @@ mod power;
 mod service;
 mod silence;
 mod tls;
+mod tunnel;
 mod wander;
 mod wire;

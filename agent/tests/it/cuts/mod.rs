@@ -17,6 +17,7 @@ use agent::{
     keyring::Keyring,
     record::{Held, Loaded, Record, Store},
     run::{Agent, Parts},
+    tunnel::Tunnel,
     volume::{Volume, directory::Directory, luks::Luks},
     workload::Nothing,
 };
@@ -111,6 +112,7 @@ impl Scene {
             workload: Box::new(Nothing),
             uplink: Arc::new(self.server.clone()),
             boot_id: Uuid::from_u128(1),
+            tunnel: Tunnel::new(SigningKey::from_bytes(&[5; 32]), None),
         })
         .await
     }

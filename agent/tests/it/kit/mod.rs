@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod engine;
+pub mod gateway;
 pub mod images;
 pub mod machine;
 pub mod server;

@@ -18,8 +18,8 @@ use domain::{
     key::{PublicKey, SealedHalf},
     time::{Seconds, Time},
     wire::{
-        Answer, Grant, KeyHalf, PollRequest, ProvenGrant, Receipt, ServerSigned, SignedPoll, SignedReceipt,
-        SignedRegistration, VERSION, Verdict,
+        Answer, GatewayAddress, Grant, KeyHalf, PollRequest, ProvenGrant, Receipt, ServerSigned, SignedPoll,
+        SignedReceipt, SignedRegistration, VERSION, Verdict,
     },
 };
 use serde::Deserialize;
@@ -80,6 +80,10 @@ pub struct World {
     pub receipts: Vec<Receipt>,
     pub registrations: usize,
     pub answers: Vec<String>,
+    /// Where tunnels end.
+    pub gateway: Option<GatewayAddress>,
+    /// The leased port.
+    pub port: u16,
 }
 
 /// The server.
@@ -110,6 +114,8 @@ impl FakeServer {
             receipts: Vec::new(),
             registrations: 0,
             answers: Vec::new(),
+            gateway: None,
+            port: 20_000,
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -229,7 +235,7 @@ impl World {
                 valid_for_s: self.valid_for_s,
                 key_half: self.half(poll, epoch),
                 offline_resume: false,
-                gateway: None,
+                gateway: self.gateway.clone(),
             },
             Lease::Ended(epoch) => Verdict::End { tombstone: self.signer.tombstone(epoch) },
         }
@@ -319,7 +325,10 @@ async fn register(State(server): State<FakeServer>, headers: HeaderMap, body: By
         epoch
     };
     server.at(Moment::RegisterGranted);
-    let signer = server.world().signer.clone();
+    let (signer, port) = {
+        let world = server.world();
+        (world.signer.clone(), world.port)
+    };
     let server_key = signer.root();
     let grant = Grant {
         device: DEVICE,
@@ -327,7 +336,7 @@ async fn register(State(server): State<FakeServer>, headers: HeaderMap, body: By
         epoch,
         gateway: GatewayName::new("local").unwrap(),
         host: "gateway.test".into(),
-        port: 20_000,
+        port,
         subdomain: Subdomain::of(DEVICE, epoch),
         user: "renter".into(),
         password: format!("secret-of-lease-{epoch}"),

@@ -1,0 +1,1 @@
+//! The agent and the SSH server that everybody has.
