@@ -8,3 +8,4 @@ pub mod machine;
 pub mod server;
 pub mod signer;
 pub mod skip;
+pub mod sshd;
