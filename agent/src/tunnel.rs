@@ -96,7 +96,7 @@ pub enum NoTunnel {
     #[error("no lease runs")]
     NoLease,
     /// The server's word names none.
-    #[error("the server has no gateway")]
+    #[error("the server names no gateway")]
     NoGateway,
     /// Nothing is offered, and nothing set.
     #[error("the workload offers nothing to visitors; set \"tunnel\" in agent.json")]
@@ -136,6 +136,12 @@ struct Forward {
 }
 
 impl Plan {
+    /// The gateway's address, as it is shown and connected to.
+    fn address(&self) -> String {
+        let GatewayAddress { host, port, .. } = &self.gateway;
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    }
+
     fn forwards(&self) -> Vec<Forward> {
         let (subdomain, Targets { ssh, http, https }) = (self.subdomain.to_string(), &self.targets);
         let all = [

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use domain::key::PublicKey;
 use russh::{
-    Channel, ChannelOpenFailure,
+    Channel, ChannelOpenFailure, Names,
     client::{ChannelOpenHandle, Handler, Msg, Session},
     keys::PublicKeyOrCertificate,
 };
@@ -46,6 +46,12 @@ impl Handler for Client {
     async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, russh::Error> {
         let PublicKeyOrCertificate::PublicKey { key, .. } = shown else { return Ok(false) };
         Ok(key.key_data().ed25519().is_some_and(|key| key.0 == self.host_key.0))
+    }
+
+    async fn kex_done(&mut self, _: Option<&[u8]>, names: &Names, _: &mut Session) -> Answer {
+        let (kex, cipher, strict) = (names.kex.as_ref(), names.cipher.as_ref(), names.strict_kex());
+        debug!(kex, cipher, strict, "agreed with the gateway");
+        Ok(())
     }
 
     async fn server_channel_open_forwarded_tcpip(

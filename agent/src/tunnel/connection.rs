@@ -16,7 +16,6 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use super::{Forward, Plan, algorithms, client::Client, sever::Severable};
 
@@ -76,7 +75,7 @@ async fn try_hold(
 ) -> Result<std::convert::Infallible, Down> {
     let failed = |error| Down::of(error, plan);
     let gateway = &plan.gateway;
-    let stream = reach((gateway.host.as_str(), gateway.port)).await.map_err(Down::Unreachable)?;
+    let stream = reach(plan.address()).await.map_err(Down::Unreachable)?;
     let forwards: Arc<[Forward]> = plan.forwards().into();
     let client = Client::new(gateway.host_key, forwards.clone(), plan.proxy, cut.clone());
     let stream = Severable::new(stream, cut.clone());
@@ -119,14 +118,7 @@ async fn ask(
         let asked = session.tcpip_forward(forward.address.as_str(), u32::from(forward.port));
         match answered(asked).await? {
             Ok(_) => {}
-            Err(russh::Error::RequestDenied) => {
-                warn!(
-                    service = forward.service.name(),
-                    port = forward.port,
-                    "the gateway does not forward it"
-                );
-                refused.push(forward);
-            }
+            Err(russh::Error::RequestDenied) => refused.push(forward),
             Err(error) => return Ok(Err(error)),
         }
     }

@@ -44,17 +44,17 @@ pub(super) async fn keep(mut wanted: watch::Receiver<Option<Plan>>, key: Arc<Sig
 }
 
 async fn connect(plan: &Plan, key: &SigningKey, shown: &Shown) -> Infallible {
-    let gateway = format!("{}:{}", plan.gateway.host, plan.gateway.port);
+    let gateway = plan.address();
     let mut failures = 0;
     loop {
         let mut since = None;
         let down = connection::hold(plan, key, |missing| {
-            since.get_or_insert_with(|| {
-                info!(gateway, epoch = plan.epoch, "the tunnel is up");
-                Boot::now()
-            });
             let names: Vec<_> = missing.iter().map(|forward| forward.service.name()).collect();
             let without = (!names.is_empty()).then(|| format!("not forwarded: {}", names.join(", ")));
+            if since.is_none() {
+                info!(gateway, epoch = plan.epoch, without, "the tunnel is up");
+            }
+            since.get_or_insert_with(Boot::now);
             shown.show(State::Up, Some(&gateway), without);
         })
         .await;

@@ -1,6 +1,7 @@
 //! The tunnel: an agent against an SSH server that plays the gateway.
 
 mod foreign;
+mod offered;
 
 use std::{
     sync::Arc,
@@ -148,6 +149,20 @@ async fn the_gateway_is_asked_for_the_lease_alone_by_the_devices_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_both_sides_agree_on_resists_quantum_computers_and_dropped_messages() {
+    let (gateway, service) = (Gateway::start(1).await, Service::start(Manner::Echo).await);
+    let server = FakeServer::start(1).await;
+    server.world().gateway = Some(gateway.address());
+    let mut device = Device::new(&server);
+    device.configure(&json!({ "server": server.url, "key": KEY, "tunnel": { "ssh": service.address } }));
+    device.start_with(&[("RUST_LOG", "info,agent=debug".as_ref())]);
+    gateway.until_forwards(1).await;
+    let log = device.log();
+    let agreed = log.lines().find(|line| line.contains("agreed with the gateway")).expect(&log);
+    assert!(agreed.contains("mlkem768x25519-sha256") && agreed.contains("strict=true"), "{agreed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_offered_is_not_asked_for_and_what_is_refused_is_told() {
     let (gateway, service) = (Gateway::start(1).await, Service::start(Manner::Echo).await);
     gateway.seen().refused.push(443);
@@ -278,6 +293,26 @@ async fn a_connection_that_stalls_holds_up_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn more_connections_than_a_device_can_bear_are_refused_until_one_ends() {
+    let (gateway, echo) = (Gateway::start(1).await, Service::start(Manner::Echo).await);
+    let (_server, _device) = device(Some(&gateway), &json!({ "ssh": echo.address })).await;
+    gateway.until_forwards(1).await;
+    let mut visitors = Vec::new();
+    for _ in 0..agent::tunnel::CHANNELS_MAX {
+        visitors.push(gateway.visit("localhost", 20_000).await.unwrap());
+    }
+    let refused = gateway.visit("localhost", 20_000).await.map(drop);
+    let short = |e: &Error| matches!(e, Error::ChannelOpenFailure(ChannelOpenFailure::ResourceShortage));
+    assert!(refused.as_ref().is_err_and(short), "{refused:?}");
+    visitors.pop().unwrap().close().await.unwrap();
+    let start = Instant::now();
+    while gateway.visit("localhost", 20_000).await.is_err() {
+        assert!(start.elapsed() < Duration::from_secs(5), "there is room again");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_comes_back_is_connected_again() {
     let (gateway, echo) = (Gateway::start(1).await, Service::start(Manner::Echo).await);
     let (_server, device) = device(Some(&gateway), &json!({ "ssh": echo.address })).await;
@@ -345,7 +380,7 @@ async fn the_tunnel_is_cut_when_the_last_word_lapses() {
 async fn without_a_gateway_or_anything_to_reach_there_is_no_tunnel() {
     let (gateway, echo) = (Gateway::start(1).await, Service::start(Manner::Echo).await);
     let (server, device) = device(None, &json!({ "ssh": echo.address })).await;
-    until_shown(&device, "closed", "no gateway").await;
+    until_shown(&device, "closed", "names no gateway").await;
     drop(device);
     server.change(|world| world.gateway = Some(gateway.address()));
     let (_server, bare) = self::device(Some(&gateway), &json!({})).await;
