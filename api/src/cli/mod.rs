@@ -126,7 +126,7 @@ pub fn main() -> ExitCode {
     #[cfg(feature = "demo")]
     if let Command::Agent { arguments } = command {
         let program = std::ffi::OsString::from("berth-agent");
-        return agent::cli::main_with(std::iter::once(program).chain(arguments));
+        return crate::demo::agent_main(std::iter::once(program).chain(arguments));
     }
     // Whatever is written holds people's data: nobody else reads it.
     rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o077));

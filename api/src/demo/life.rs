@@ -101,7 +101,11 @@ impl<'a> Life<'a> {
                 continue;
             }
             let rental = self.market.handed_over(renter, &order)?;
-            self.say(&format!("{} rents \"{title}\": {}, token {}", renter.name, rental.login, rental.token));
+            let (name, ssh, password) = (renter.name, rental.ssh(), &rental.password);
+            self.say(&format!(
+                "{name} rents \"{title}\": {ssh}, password {password}, token {}",
+                rental.token
+            ));
             self.rentals.push(rental);
         }
         for name in refused {

@@ -23,6 +23,7 @@ use crate::{
     app::{App, DataDir},
     clock::Clock,
     config::Config,
+    gateway,
     roles::{Part, Roles},
     server::Server,
 };
@@ -69,12 +70,25 @@ pub struct Rental {
     pub renter: Renter,
     /// The contract.
     pub contract: ContractId,
-    /// How the device is reached.
-    pub login: String,
+    /// The gateway's host.
+    pub host: String,
+    /// The leased port there.
+    pub port: u16,
+    /// The user on the device.
+    pub user: String,
+    /// The password.
+    pub password: String,
     /// The token that came with it.
     pub token: String,
     /// What it opens.
     pub api: Client,
+}
+
+impl Rental {
+    /// How to log in.
+    pub fn ssh(&self) -> String {
+        format!("ssh -p {} {}@{}", self.port, self.user, self.host)
+    }
 }
 
 impl Market {
@@ -93,7 +107,9 @@ impl Market {
         config.openbazaar = bazaar.settings();
         let app = App::open(data, config, clock, |_| {}).await?;
         let roles = if scheduled { Roles::default() } else { Roles::of(&[Part::Api, Part::Steward]) };
-        let server = Server::start(app.clone(), listener, &roles).await?;
+        let gateway = gateway::open(&app.config.gateway, &data.gateway()).await?;
+        let mut server = Server::start(app.clone(), listener, &roles).await?;
+        server.run_gateway(gateway);
         let somebody = async |name: &str, role: Role, payout_address: Option<&str>| {
             let by = app.by_system(SystemPart::Cli, None);
             let payout_address = payout_address.map(str::to_string);
@@ -133,7 +149,10 @@ impl Market {
         Ok(Rental {
             renter,
             contract: get("contract")?.parse()?,
-            login: format!("{}@{}:{}", get("user")?, get("host")?, get("port")?),
+            host: get("host")?.clone(),
+            port: get("port")?.parse()?,
+            user: get("user")?.clone(),
+            password: get("password")?.clone(),
             api: Client::new(&self.base, &token)?,
             token,
         })

@@ -13,9 +13,12 @@ mod life;
 mod living;
 mod market;
 mod once;
+mod visit;
+mod workload;
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
+use agent::{config::WorkloadConfig, workload::Workload};
 use anyhow::ensure;
 use clap::Args;
 
@@ -46,6 +49,16 @@ impl Demo {
         let _lock = data.lock()?;
         if self.once { once::tell(&data, &self.listen).await } else { living::run(&data, &self.listen).await }
     }
+}
+
+/// An agent whose devices offer something to their renters, unless `agent.json` says what.
+pub fn agent_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    agent::main_with_workload(args, &|config| -> Box<dyn Workload> {
+        match &config.workload {
+            WorkloadConfig::None => Box::new(workload::Desk::default()),
+            configured => configured.workload(),
+        }
+    })
 }
 
 /// A temporary folder, removed when dropped.

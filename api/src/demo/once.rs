@@ -12,6 +12,7 @@ use super::{
     bazaar::{Renter, btc, rental},
     client::until,
     market::{ADA, Market, Rental},
+    visit::{Visit, is_closed},
 };
 use crate::{app::DataDir, clock::Clock, config::Config, openbazaar::Connector, scheduler};
 
@@ -19,6 +20,8 @@ use crate::{app::DataDir, clock::Clock, config::Config, openbazaar::Connector, s
 const BEGIN: Time = Time::from_unix(1_772_355_600);
 /// How long an agent may take to do what it was told.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long the gateway may take to cut a lease that has ended.
+const CUT: Duration = Duration::from_secs(1);
 const HOUR: i64 = 3_600;
 /// Ada's price of an hour, in satoshi.
 const PRICE: i128 = 100_000;
@@ -59,10 +62,11 @@ impl Story {
         self.register(device).await?;
         self.list(device).await?;
         let (rented, too_late) = self.rent(device, &machine).await?;
+        self.visit(&rented).await?;
         self.reboot(&mut machine).await?;
         self.refuse(&too_late).await?;
         self.extend(&rented).await?;
-        self.expire(device, &machine).await?;
+        self.expire(&rented, device, &machine).await?;
         self.terminate(device).await?;
         self.pay().await?;
         self.market.audit().await?;
@@ -128,12 +132,24 @@ impl Story {
         ensure!(self.market.bazaar.listings().await?.is_empty(), "what is let is not listed");
         std::fs::write(machine.data().join("thesis.txt"), "Rita's only copy")?;
         let text = format!(
-            "Rita pays {} for 2 hours, reads {} in the fulfilled order and saves her thesis",
+            "Rita pays {} for 2 hours, reads her login in the fulfilled order and saves her thesis",
             btc(2 * PRICE)?,
-            rented.login
         );
         self.say("rent", &text);
         Ok((rented, too_late))
+    }
+
+    /// Rita reaches her device through the gateway, and nobody else's machine.
+    async fn visit(&mut self, rented: &Rental) -> anyhow::Result<()> {
+        let visit = Visit::begin(rented).await?;
+        let thesis = visit.run("cat thesis.txt").await?;
+        ensure!(thesis == "Rita's only copy", "her shell is on her device, not where it says {thesis:?}");
+        let text = format!(
+            "{} leads through the gateway to her device; its host key is the one in her contract",
+            rented.ssh()
+        );
+        self.say("visit", &text);
+        Ok(())
     }
 
     async fn reboot(&mut self, machine: &mut Machine) -> anyhow::Result<()> {
@@ -188,12 +204,17 @@ impl Story {
         Ok(())
     }
 
-    async fn expire(&mut self, device: DeviceId, machine: &Machine) -> anyhow::Result<()> {
+    async fn expire(&mut self, rented: &Rental, device: DeviceId, machine: &Machine) -> anyhow::Result<()> {
+        let visit = Visit::begin(rented).await?;
         self.market.app.clock.advance(2 * HOUR);
         scheduler::run_all(&self.market.app).await;
+        let cut = until("the gateway cuts what has ended", CUT, || async {
+            Ok((visit.is_over() && is_closed(&rented.host, rented.port).await).then_some(()))
+        });
+        cut.await?;
         self.say(
             "expire",
-            "the term is over: lease 1 ends, the port is free, the server signs the tombstone",
+            "the term is over: lease 1 ends, Rita's session is cut, the port answers nobody, the server signs the tombstone",
         );
         self.market.leased(device, 2).await?;
         ensure!(!machine.data().join("thesis.txt").exists(), "ended data is erased before the next lease");

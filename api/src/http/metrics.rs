@@ -51,7 +51,8 @@ pub async fn metrics(State(app): State<App>, _caller: Auditor) -> Result<impl In
         counts.iter().find(|(gateway, _)| gateway.as_str() == name).map_or(0, |(_, count)| *count as u64)
     });
     let tunnels = app.gateways.tunnels();
-    let measures: [(&str, &str, &str, fn(&TunnelReport) -> u64); 5] = [
+    type Measure = (&'static str, &'static str, &'static str, fn(&TunnelReport) -> u64);
+    let measures: [Measure; 5] = [
         ("berth_tunnel_up", "gauge", "Whether the device is connected.", |t| t.heard_s_ago.is_some().into()),
         ("berth_tunnel_visitors", "gauge", "Visitors that are connected.", |t| t.visitors),
         ("berth_tunnel_connections_total", "counter", "Visitors' connections.", |t| t.connections),
