@@ -26,6 +26,7 @@ pub mod berth;
 pub mod door;
 pub mod handler;
 pub mod host_key;
+pub mod ingress;
 pub mod leases;
 pub mod limiter;
 pub mod local;

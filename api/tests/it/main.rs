@@ -17,6 +17,7 @@ mod eras;
 mod frame;
 mod gateway;
 mod gateways;
+mod ingress;
 mod key_halves;
 mod leaving;
 mod lists;
