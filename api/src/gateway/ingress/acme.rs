@@ -7,7 +7,7 @@
 //!
 //! # Correctness
 //! A certificate is stored before it is used, so one that was issued is never lost by a restart. The record is removed
-//! whether or not the order succeeds. After a failure the pauses grow, and stay below what authorities allow in an hour;
+//! however the order ends. After a failure the pauses grow, and stay below what authorities allow in an hour;
 //! the certificate that is there is used meanwhile.
 
 mod hook;
@@ -40,8 +40,13 @@ const RETRY: Duration = Duration::from_secs(5 * 60);
 const RETRY_MAX: Duration = Duration::from_secs(12 * 3_600);
 /// How long an order may take.
 const ORDER: Duration = Duration::from_secs(15 * 60);
+/// How long the records of an order that was broken off may take to be removed.
+const CLEANUP: Duration = Duration::from_secs(10);
 /// How long the server may take to look at the record, and to issue.
 const POLL: RetryPolicy = RetryPolicy::new().timeout(Duration::from_secs(180));
+
+/// What a server says that does not know the account.
+const NO_ACCOUNT: &str = "urn:ietf:params:acme:error:accountDoesNotExist";
 
 /// What keeps the certificate fresh.
 pub struct Acme {
@@ -55,6 +60,8 @@ pub struct Acme {
     now: Now,
     certificate: Arc<Certificate>,
     valid: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    /// DNS records that were written and not removed: name and value.
+    written: Vec<(String, String)>,
 }
 
 impl Acme {
@@ -80,6 +87,7 @@ impl Acme {
             now,
             certificate,
             valid: None,
+            written: Vec::new(),
         };
         if let Some(pem) = acme.store.certificate(&acme.domain)?
             && let Err(e) = acme.install(&pem)
@@ -93,7 +101,10 @@ impl Acme {
     pub async fn run(mut self, stop: CancellationToken) {
         let mut retry = RETRY;
         loop {
-            let Some(renewed) = stop.run_until_cancelled(self.renew_if_due()).await else { return };
+            let Some(renewed) = stop.run_until_cancelled(self.renew_if_due()).await else {
+                let _ = tokio::time::timeout(CLEANUP, self.clean()).await;
+                return;
+            };
             let pause = match renewed {
                 Ok(renewed) => {
                     if renewed {
@@ -132,6 +143,7 @@ impl Acme {
             return Ok(false);
         }
         let ordered = tokio::time::timeout(ORDER, self.order()).await;
+        self.clean().await;
         let pem = ordered.context("the order took too long")??;
         self.store.keep_certificate(&self.domain, &pem)?;
         self.install(&pem)?;
@@ -145,10 +157,17 @@ impl Acme {
     }
 
     /// A fresh key and its certificate chain, as PEM.
-    async fn order(&self) -> anyhow::Result<String> {
+    async fn order(&mut self) -> anyhow::Result<String> {
         let account = self.account().await?;
         let names = [Identifier::Dns(format!("*.{}", self.domain))];
-        let mut order = account.new_order(&NewOrder::new(&names)).await.context("no order was taken")?;
+        let order = account.new_order(&NewOrder::new(&names)).await;
+        if let Err(instant_acme::Error::Api(problem)) = &order
+            && problem.r#type.as_deref() == Some(NO_ACCOUNT)
+        {
+            // The next order opens another.
+            self.store.forget_account()?;
+        }
+        let mut order = order.context("no order was taken")?;
         self.prove(&mut order).await?;
         let key = order.finalize().await.context("the order was not finished")?;
         let chain = order.poll_certificate(&POLL).await.context("no certificate was issued")?;
@@ -173,23 +192,17 @@ impl Acme {
         Ok(account)
     }
 
-    /// Proves that the domain is ours.
-    async fn prove(&self, order: &mut Order) -> anyhow::Result<()> {
-        let mut written = Vec::new();
-        let proved = self.write_and_wait(order, &mut written).await;
-        for (name, value) in written {
+    /// Removes the DNS records.
+    async fn clean(&mut self) {
+        while let Some((name, value)) = self.written.pop() {
             if let Err(e) = self.hook.call("cleanup", &name, &value).await {
                 tracing::warn!(error = format!("{e:#}"), name, "a DNS record was not removed");
             }
         }
-        proved
     }
 
-    async fn write_and_wait(
-        &self,
-        order: &mut Order,
-        written: &mut Vec<(String, String)>,
-    ) -> anyhow::Result<()> {
+    /// Proves that the domain is ours.
+    async fn prove(&mut self, order: &mut Order) -> anyhow::Result<()> {
         let mut authorizations = order.authorizations();
         while let Some(authorization) = authorizations.next().await {
             let mut authorization = authorization.context("the order cannot be read")?;
@@ -200,7 +213,7 @@ impl Acme {
             let mut challenge = challenge.context("the ACME server does not take proof by DNS")?;
             let value = challenge.key_authorization().dns_value();
             let name = format!("_acme-challenge.{}", self.domain);
-            written.push((name.clone(), value.clone()));
+            self.written.push((name.clone(), value.clone()));
             self.hook.call("present", &name, &value).await?;
             tokio::time::sleep(self.wait).await;
             challenge.set_ready().await.context("the proof was not taken")?;

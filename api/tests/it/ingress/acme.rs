@@ -160,6 +160,13 @@ async fn what_goes_wrong_is_said_and_the_certificate_before_stays() {
     assert!(wrong.contains("there is no such TXT record"), "{wrong}");
     assert!(certificate.is_there() && kept(&world.folder.path().join("acme")) == before);
 
+    // An account that the server lost is replaced.
+    world.server.lose_accounts();
+    let wrong = format!("{:#}", acme.renew_if_due().await.unwrap_err());
+    assert!(wrong.contains("nobody has this account"), "{wrong}");
+    let wrong = format!("{:#}", acme.renew_if_due().await.unwrap_err());
+    assert!(wrong.contains("there is no such TXT record") && world.server.accounts() == 1, "{wrong}");
+
     // A server that is not trusted, and one that is not there.
     world.settings.acme_root = String::new();
     let wrong = format!("{:#}", world.acme(&certificate).await.renew_if_due().await.unwrap_err());

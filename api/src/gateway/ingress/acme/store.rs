@@ -52,6 +52,12 @@ impl Store {
         self.write("account.json", &serde_json::to_string(&kept)?)
     }
 
+    /// Forgets the account.
+    pub(super) fn forget_account(&self) -> anyhow::Result<()> {
+        let path = self.0.join("account.json");
+        fs::remove_file(&path).with_context(|| format!("{} cannot be removed", path.display()))
+    }
+
     /// The key and the certificate chain of a domain, as PEM.
     pub(super) fn certificate(&self, domain: &str) -> anyhow::Result<Option<String>> {
         self.read(&format!("{domain}.pem"))

@@ -119,6 +119,10 @@ impl Server {
         self.state.lock().unwrap().accounts.len()
     }
 
+    pub fn lose_accounts(&self) {
+        self.state.lock().unwrap().accounts.clear();
+    }
+
     pub fn issued(&self) -> usize {
         self.state.lock().unwrap().orders.iter().filter(|order| order.chain.is_some()).count()
     }
