@@ -14,6 +14,7 @@
 
 pub mod acme;
 pub mod certificate;
+mod expect;
 mod headers;
 mod hello;
 mod host;

@@ -58,7 +58,6 @@ pub(super) fn request(
 ) {
     let trailers = tokens(headers, &TE).any(|token| token.eq_ignore_ascii_case("trailers"));
     strip(headers);
-    // It was answered here.
     headers.remove(EXPECT);
     let theirs: Vec<_> = headers.keys().filter(|name| names_the_visitor(name)).cloned().collect();
     for name in theirs {

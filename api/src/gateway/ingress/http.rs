@@ -20,7 +20,7 @@ use axum::body::Body;
 use hyper::{
     Request, Response, StatusCode, Uri, Version,
     body::{Body as _, Incoming},
-    header::HeaderValue,
+    header::{CONNECTION, HeaderValue},
     server::conn::http1,
     service::service_fn,
     upgrade::OnUpgrade,
@@ -30,7 +30,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    headers,
+    expect, headers,
     host::{self, Target},
     hub::{Hub, Origin},
     pages::{self, Page},
@@ -128,12 +128,23 @@ impl Visit {
         }
         let switch = headers::wanted(&request);
         let visitor = switch.is_some().then(|| hyper::upgrade::on(&mut request));
-        let request = self.rewrite(request, &target, switch.as_ref());
+        let waits = expect::waits(&request);
+        let mut request = self.rewrite(request, &target, switch.as_ref());
+        let mut told = None;
+        if waits {
+            let (held, token) = expect::hold(request);
+            (request, told) = (held, Some(token));
+        }
         let mut slot = self.upstream.lock().await;
         let mut response = self.send(&mut slot, request, &target.subdomain).await?;
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         headers::response(response.headers_mut(), switched);
         *response.version_mut() = Version::HTTP_11;
+        if told.is_some_and(|told| !told.is_cancelled()) {
+            // The visitor keeps his body, so nobody knows what he sends next.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            *slot = None;
+        }
         if !switched {
             return Ok(response.map(Body::new));
         }

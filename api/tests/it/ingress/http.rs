@@ -10,16 +10,19 @@ use axum::{
 };
 use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
-use tokio::io::AsyncWriteExt;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
-use super::{Gate, host, mirror, raw, read_some, say, web, whole};
+use super::{Gate, PATIENCE, host, mirror, raw, read_some, say, web, whole};
 
 const PIECE: usize = 64 * 1024;
 const PIECES: usize = 512;
 
 /// 32 MiB that no two pieces of are the same.
 fn pieces() -> impl Iterator<Item = Vec<u8>> {
-    (0..PIECES).map(|n| Sha256::digest(n.to_le_bytes()).iter().copied().cycle().take(PIECE).collect())
+    (0..PIECES).map(|n| Sha256::digest(n.to_le_bytes()).repeat(PIECE / 32))
 }
 
 async fn digest(body: Body) -> String {
@@ -215,6 +218,54 @@ async fn head_expect_trailers_and_old_versions_are_served() {
     let answer =
         say(gate.http, ask("GET / HTTP/1.1", "te: trailers\r\n").replace("close", "close, te")).await;
     assert!(answer.ends_with("1\r\na\r\n0\r\nx-sum: 7\r\n\r\n"), "{answer}");
+}
+
+/// A device that reads the head of a request and answers with these bytes, and then to the body with more.
+async fn answers(head: &'static str, body: &'static str) -> std::net::SocketAddr {
+    raw(move |mut stream| async move {
+        let mut seen = Vec::new();
+        while !seen.ends_with(b"\r\n\r\n") && read_some(&mut stream, &mut seen).await > 0 {}
+        assert!(String::from_utf8_lossy(&seen).contains("expect: 100-continue\r\n"));
+        stream.write_all(head.as_bytes()).await.unwrap();
+        seen.clear();
+        if read_some(&mut stream, &mut seen).await > 0 {
+            assert_eq!(seen, b"x");
+            stream.write_all(body.as_bytes()).await.unwrap();
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_visitor_who_waits_sends_his_body_only_if_the_device_wants_it() {
+    let gate = Gate::open().await;
+    const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+    gate.lease("wants", Service::Http, answers("HTTP/1.1 100 Continue\r\n\r\n", OK).await);
+    gate.lease("silent", Service::Http, answers("", OK).await);
+    gate.lease(
+        "refuses",
+        Service::Http,
+        answers("HTTP/1.1 413 Too Much\r\ncontent-length: 2\r\n\r\nno", OK).await,
+    );
+    for name in ["wants", "silent", "refuses"] {
+        let mut stream = TcpStream::connect(gate.http).await.unwrap();
+        let head = format!("PUT / HTTP/1.1\r\nhost: {}\r\ncontent-length: 1\r\n", host(name));
+        stream.write_all(format!("{head}expect: 100-continue\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        while !whole(&answer) && read_some(&mut stream, &mut answer).await > 0 {}
+        let first = String::from_utf8(answer).unwrap();
+        if name == "refuses" {
+            assert!(first.starts_with("HTTP/1.1 413 ") && first.contains("connection: close"), "{first}");
+            let end = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut Vec::new())).await;
+            assert!(end.is_ok(), "the connection is still open");
+            continue;
+        }
+        assert_eq!(first, "HTTP/1.1 100 Continue\r\n\r\n", "{name}");
+        stream.write_all(b"x").await.unwrap();
+        let mut answer = Vec::new();
+        while !whole(&answer) && read_some(&mut stream, &mut answer).await > 0 {}
+        assert!(answer.starts_with(b"HTTP/1.1 200 "), "{name}");
+    }
 }
 
 #[tokio::test]

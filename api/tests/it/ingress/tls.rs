@@ -6,6 +6,7 @@ use api::gateway::ingress::{
     Found, Service,
     certificate::{Certificate, Files},
 };
+use futures_util::{SinkExt, StreamExt};
 use rcgen::{CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::{
     AlertDescription, ClientConfig, ClientConnection, RootCertStore, ServerConfig,
@@ -17,6 +18,7 @@ use tokio::{
     net::TcpStream,
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
+use tokio_tungstenite::tungstenite::Message;
 
 use super::{DOMAIN, Gate, host, mirror, raw};
 
@@ -198,6 +200,13 @@ async fn tls_for_a_device_that_offers_only_http_is_ended_here() {
     assert!(ask("over", "over").await.starts_with("HTTP/1.1 410 "));
     assert!(ask("plain", "over").await.starts_with("HTTP/1.1 421 "));
     assert_eq!(alert(&gate, config.clone(), &host("unknown")).await, AlertDescription::UnrecognisedName);
+    // A WebSocket too.
+    gate.lease("socket", Service::Http, super::upgrade::echo().await);
+    let stream = connect(gate.tls, config.clone(), &host("socket")).await.unwrap();
+    let url = format!("wss://{}/", host("socket"));
+    let (mut socket, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
+    socket.send(Message::text("hello")).await.unwrap();
+    assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("hello"));
     // Its own certificate rules.
     let own = connect(gate.tls, authority.visitor(), &host("own")).await.unwrap();
     let shown = own.get_ref().1.peer_certificates().unwrap()[0].clone();
