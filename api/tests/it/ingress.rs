@@ -63,7 +63,7 @@ impl Dial for Lease {
 }
 
 /// A way that fails, or never ends when there is no reason to fail.
-struct Broken(Option<io::ErrorKind>);
+struct Broken(Option<io::ErrorKind>, CancellationToken);
 
 impl Dial for Broken {
     fn open(&self, _: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Stream>>> {
@@ -76,7 +76,7 @@ impl Dial for Broken {
     }
 
     fn ended(&self) -> CancellationToken {
-        CancellationToken::new()
+        self.1.clone()
     }
 }
 
@@ -131,8 +131,10 @@ impl Gate {
     }
 
     /// A way that fails as told.
-    pub fn set_broken(&self, name: &str, kind: Option<io::ErrorKind>) {
-        self.set(name, Service::Http, Found::Here(Arc::new(Broken(kind))));
+    pub fn set_broken(&self, name: &str, kind: Option<io::ErrorKind>) -> CancellationToken {
+        let ended = CancellationToken::new();
+        self.set(name, Service::Http, Found::Here(Arc::new(Broken(kind, ended.clone()))));
+        ended
     }
 
     /// Leases a name to a device.

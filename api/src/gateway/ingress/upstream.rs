@@ -58,9 +58,10 @@ impl Upstream {
             builder.max_header_size(header_bytes).max_buf_size(header_bytes.max(super::http::BUFFER_BYTES));
             builder.handshake::<_, Body>(TokioIo::new(stream)).await.map_err(|_| Page::Broken)
         };
-        let opened = timeout(seconds(hub.settings.connect_s), opening).await;
-        let (sender, connection) = opened.map_err(|_| Page::Late)??;
         let (ended, cut) = (dial.ended(), cut.clone());
+        let opening = timeout(seconds(hub.settings.connect_s), opening);
+        let opened = ended.run_until_cancelled(opening).await.ok_or(Page::Over)?;
+        let (sender, connection) = opened.map_err(|_| Page::Late)??;
         let over = ended.clone();
         let driver = tokio::spawn(async move {
             let driven = async {

@@ -98,6 +98,13 @@ async fn when_a_lease_ends_what_it_has_not_answered_is_closed_too() {
     secret.ended.cancel();
     closed(&mut waits).await;
     closed(&mut shakes_hands).await;
+
+    // Also when the device has not even taken the connection.
+    let ended = gate.set_broken("b2", None);
+    let (visitor, url) = (gate.visitor("b2"), gate.url("b2", "/"));
+    let waits = tokio::spawn(async move { visitor.get(url).send().await.unwrap().status() });
+    ended.cancel();
+    assert_eq!(timeout(AT_ONCE, waits).await.expect("it still waits").unwrap(), 410);
 }
 
 #[tokio::test]
