@@ -100,7 +100,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
 }
 
 /// Connections that fit beside the stores' files, after the process's own limit was raised as far as it may be.
-fn limit() -> usize {
+pub(crate) fn limit() -> usize {
     let mut files = getrlimit(Resource::Nofile);
     if files.current != files.maximum {
         let wanted = rustix::process::Rlimit { current: files.maximum, ..files };

@@ -125,7 +125,8 @@ impl Ingress {
         let Self { hub, http, tls, upkeep } = self;
         let (accepting, tasks) = (TaskTracker::new(), TaskTracker::new());
         let most = usize::try_from(hub.settings.max_connections).unwrap_or(usize::MAX);
-        let places = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
+        // The other half of what files allow is the API's.
+        let places = Arc::new(Semaphore::new(most.min(listen::limit() / 2).max(1)));
         for (listener, scheme) in [(http, Scheme::Http), (tls, Scheme::Https)] {
             if let Some(listener) = listener {
                 accepting.spawn(accept(hub.clone(), listener, scheme, places.clone(), tasks.clone()));

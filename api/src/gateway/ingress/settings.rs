@@ -23,7 +23,7 @@ pub struct Settings {
     pub trusted_proxies: String,
     /// The version of the PROXY protocol that tells devices who their visitor is on port 443; `off` for none.
     pub send_proxy: SendProxy,
-    /// Connections open at once.
+    /// Connections open at once; fewer if the process may not open so many files.
     pub max_connections: u32,
     /// Connections open at once from one address (of IPv6, one network of 64 bits); 0 for any number.
     pub max_connections_per_address: u32,

@@ -1,6 +1,12 @@
 //! Nobody holds the others up.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use api::gateway::ingress::Service;
 use tokio::{
@@ -94,4 +100,92 @@ async fn connections_on_which_nothing_moves_are_closed() {
     let mut secret = TcpStream::connect(gate.tls).await.unwrap();
     secret.write_all(&super::tls::client_hello(&host("mute"))).await.unwrap();
     assert!(is_closed(&mut plain).await && is_closed(&mut secret).await);
+}
+
+/// Waits until a number grows no more, and returns it.
+async fn settled(number: &AtomicUsize) -> usize {
+    let mut last = 0;
+    let settled = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let now = number.load(Ordering::SeqCst);
+            if now > 0 && now == last {
+                return now;
+            }
+            last = now;
+        }
+    };
+    timeout(PATIENCE, settled).await.expect("it grows for ever")
+}
+
+/// Writes until nobody reads any longer.
+async fn pour(stream: &mut TcpStream, poured: &AtomicUsize) {
+    while let Ok(count) = stream.write(&[b'x'; 65_536]).await {
+        poured.fetch_add(count, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn what_one_side_does_not_read_the_other_cannot_send() {
+    /// More than the kernel keeps of four sockets.
+    const KEPT_MAX: usize = 64 << 20;
+    let gate = Gate::open().await;
+    let (down, up) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let device = raw({
+        let down = down.clone();
+        move |mut stream| {
+            let down = down.clone();
+            async move {
+                stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+                pour(&mut stream, &down).await;
+            }
+        }
+    });
+    gate.lease("b1", Service::Http, device.await);
+    let mut reads_nothing = TcpStream::connect(gate.http).await.unwrap();
+    reads_nothing
+        .write_all(format!("GET / HTTP/1.1\r\nhost: {}\r\n\r\n", host("b1")).as_bytes())
+        .await
+        .unwrap();
+    assert!(settled(&down).await < KEPT_MAX);
+
+    let device = raw(|stream| async move {
+        tokio::time::sleep(PATIENCE).await;
+        drop(stream);
+    });
+    gate.lease("b2", Service::Http, device.await);
+    let mut pours = TcpStream::connect(gate.http).await.unwrap();
+    let length = usize::MAX >> 1;
+    let head = format!("PUT / HTTP/1.1\r\nhost: {}\r\ncontent-length: {length}\r\n\r\n", host("b2"));
+    pours.write_all(head.as_bytes()).await.unwrap();
+    let pouring = tokio::spawn({
+        let up = up.clone();
+        async move { pour(&mut pours, &up).await }
+    });
+    assert!(settled(&up).await < KEPT_MAX);
+    pouring.abort();
+}
+
+#[tokio::test]
+async fn many_visitors_are_served_at_once() {
+    let gate = Gate::with(|settings| settings.max_connections_per_address = 0).await;
+    let names: Vec<_> = (0..10).map(|n| format!("b{n}")).collect();
+    for name in &names {
+        gate.lease(name, Service::Http, mirror().await);
+    }
+    let visits = (0..300).map(|n| {
+        let name = host(&names[n % names.len()]);
+        let get = format!("GET /{n} HTTP/1.1\r\nhost: {name}\r\n\r\n");
+        let last = get.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n");
+        let http = gate.http;
+        tokio::spawn(async move {
+            let answer = say(http, [get.as_str(), &get, &last].concat()).await;
+            assert_eq!(answer.matches(&format!("GET /{n} HTTP/1.1")).count(), 3, "{answer}");
+            assert_eq!(answer.matches(&format!("x-forwarded-host: {name}")).count(), 3, "{answer}");
+        })
+    });
+    for visit in visits.collect::<Vec<_>>() {
+        visit.await.unwrap();
+    }
+    gate.stop().await;
 }

@@ -74,7 +74,7 @@ impl IntoResponse for Refused {
 }
 
 fn decode(value: &Value) -> Result<Vec<u8>, Refused> {
-    let text = value.as_str().ok_or_else(|| Refused("malformed", "a part is missing"))?;
+    let text = value.as_str().ok_or(Refused("malformed", "a part is missing"))?;
     URL_SAFE_NO_PAD.decode(text).map_err(|_| Refused("malformed", "a part is not base64url"))
 }
 
@@ -141,7 +141,7 @@ impl Server {
         let (account, key) = match (&head["kid"], &head["jwk"]) {
             (Value::String(kid), Value::Null) => {
                 let key = state.accounts.get(kid).cloned();
-                (kid.clone(), key.ok_or_else(|| Refused("accountDoesNotExist", "nobody has this account"))?)
+                (kid.clone(), key.ok_or(Refused("accountDoesNotExist", "nobody has this account"))?)
             }
             (Value::Null, jwk) if uri.path() == "/account" => (String::new(), jwk.clone()),
             _ => return Err(Refused("malformed", "there must be an account or, for a new one, a key")),
@@ -274,7 +274,7 @@ async fn known(
     let (account, key, payload) = server.verify(&uri, &body)?;
     let mut state = server.state.lock().unwrap();
     let order = state.orders.get_mut(number).filter(|order| order.account == account);
-    let order = order.ok_or_else(|| Refused("unauthorized", "it is not yours"))?;
+    let order = order.ok_or(Refused("unauthorized", "it is not yours"))?;
     match (what.as_str(), order.status) {
         ("order", _) => {}
         ("authorization", status) => {
