@@ -6,7 +6,7 @@
 mod gateway;
 mod openbazaar;
 
-pub use gateway::{Gateway, ProxyProtocol};
+pub use gateway::Gateway;
 pub use openbazaar::{Moderator, OpenBazaar, OtherListings, Secret};
 
 use std::{collections::BTreeMap, path::Path, str::FromStr};

@@ -50,7 +50,7 @@ async fn serve(config: Config, roles: &Roles, data: &DataDir) -> anyhow::Result<
     let listener =
         listener.with_context(|| format!("cannot listen on {listen}; choose another with --listen"))?;
     let gateway = match roles.has(Part::Gateway) {
-        true => Some(gateway::open(&app.config.gateway, &data.gateway()).await?),
+        true => Some(gateway::open(&app.config.gateway, &data.gateway(), Clock::System).await?),
         false => None,
     };
     let set_up = accounts::offer_set_up(&app).await?;
@@ -89,7 +89,7 @@ async fn gateway_only(config: &Config, data: &DataDir) -> anyhow::Result<()> {
     let terminate = signal(SignalKind::terminate())?;
     let server = remote::Server::new(&base, section, token)?;
     server.check().await?;
-    let gateway = gateway::open(section, &data.gateway()).await?;
+    let gateway = gateway::open(section, &data.gateway(), Clock::System).await?;
     introduce(&gateway);
     remote::run(server, gateway, section.clone(), fresh_id(&Clock::System), told_to_stop(terminate)).await;
     Ok(())
@@ -98,6 +98,14 @@ async fn gateway_only(config: &Config, data: &DataDir) -> anyhow::Result<()> {
 fn introduce(gateway: &Gateway) {
     tracing::info!(ssh = %gateway.ssh, "the gateway takes tunnels");
     println!("Devices bring their tunnels up to {}", gateway.ssh);
+    let ways = [("http", gateway.http), ("https", gateway.tls)];
+    let ways = ways.into_iter().filter_map(|(scheme, at)| {
+        Some(format!("{scheme}://<subdomain>.{}:{}", gateway.shared().settings.domain, at?.port()))
+    });
+    let ways: Vec<_> = ways.collect();
+    if !ways.is_empty() {
+        println!("Visitors reach them at {}", ways.join(" and "));
+    }
 }
 
 async fn told_to_stop(mut terminate: Signal) {

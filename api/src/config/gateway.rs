@@ -7,6 +7,7 @@ use domain::id::GatewayName;
 use serde::{Deserialize, Serialize};
 
 use super::Secret;
+use crate::gateway::ingress::{self, SendProxy};
 
 /// The gateway that devices get their ports from: its range, and how this process runs it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -28,10 +29,6 @@ pub struct Gateway {
     pub ssh_listen: String,
     /// The port that devices are told to bring tunnels up to; 0 for the one listened on.
     pub ssh_port: u16,
-    /// Where `http://` of subdomains is accepted; empty for `127.0.0.1:8081`, or any free port; `off` for nowhere.
-    pub http_listen: String,
-    /// Where `https://` of subdomains is accepted; empty for `127.0.0.1:8443`, or any free port; `off` for nowhere.
-    pub https_listen: String,
     /// Seconds between two signs of life that a quiet tunnel is asked for; after three that did not come it is cut.
     pub keepalive_s: u32,
     /// Visitors of one lease at once.
@@ -41,24 +38,13 @@ pub struct Gateway {
     /// Seconds that visitors have to finish when the gateway stops.
     pub drain_s: u32,
     /// How a device's services on its port and on 443 are told who visits: `off`, `v1` or `v2` of the PROXY protocol.
-    pub proxy_protocol: ProxyProtocol,
+    pub proxy_protocol: SendProxy,
     /// A gateway of its own asks this server for its leases; empty for the API's own address on this machine.
     pub server: String,
     /// What a gateway of its own proves itself with; empty for the one in the data folder.
     pub token: Secret,
-}
-
-/// Which version of the PROXY protocol.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ProxyProtocol {
-    /// None.
-    #[default]
-    Off,
-    /// A line of text.
-    V1,
-    /// A binary header.
-    V2,
+    /// How visitors reach devices by name.
+    pub ingress: ingress::Settings,
 }
 
 /// Names of settings that are never shown.
@@ -83,6 +69,17 @@ impl Gateway {
         })
     }
 
+    /// How visitors reach devices by name, complete.
+    #[must_use]
+    pub fn ingress(&self) -> ingress::Settings {
+        ingress::Settings {
+            domain: self.domain().to_ascii_lowercase(),
+            send_proxy: self.proxy_protocol,
+            drain_s: self.drain_s,
+            ..self.ingress.clone()
+        }
+    }
+
     pub(super) fn check(&self) -> anyhow::Result<()> {
         ensure!(
             self.first_port > 0 && self.first_port <= self.last_port,
@@ -93,7 +90,8 @@ impl Gateway {
         ensure!((1..=100_000).contains(&self.visitors_max), "gateway.visitors_max must be 1 to 100000");
         ensure!(self.drain_s <= 86_400, "gateway.drain_s must be at most a day");
         ensure!(self.lease_kib_per_s <= 1 << 40, "gateway.lease_kib_per_s is too large");
-        self.ports_on().map(|_| ())
+        self.ports_on()?;
+        self.ingress().check()
     }
 }
 
@@ -109,15 +107,14 @@ impl Default for Gateway {
             ports_on: "127.0.0.1".into(),
             ssh_listen: String::new(),
             ssh_port: 0,
-            http_listen: String::new(),
-            https_listen: String::new(),
             keepalive_s: 15,
             visitors_max: 256,
             lease_kib_per_s: 0,
             drain_s: 10,
-            proxy_protocol: ProxyProtocol::Off,
+            proxy_protocol: SendProxy::Off,
             server: String::new(),
             token: Secret::default(),
+            ingress: ingress::Settings::default(),
         }
     }
 }

@@ -107,7 +107,7 @@ impl Market {
         config.openbazaar = bazaar.settings();
         let app = App::open(data, config, clock, |_| {}).await?;
         let roles = if scheduled { Roles::default() } else { Roles::of(&[Part::Api, Part::Steward]) };
-        let gateway = gateway::open(&app.config.gateway, &data.gateway()).await?;
+        let gateway = gateway::open(&app.config.gateway, &data.gateway(), Clock::System).await?;
         let mut server = Server::start(app.clone(), listener, &roles).await?;
         server.run_gateway(gateway);
         let somebody = async |name: &str, role: Role, payout_address: Option<&str>| {

@@ -30,7 +30,6 @@ mod upstream;
 
 use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use anyhow::Context;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -45,9 +44,10 @@ use self::{
     settings::seconds,
 };
 pub use self::{
-    routes::{Dial, Found, Routes, Service, Stream},
+    routes::{Dial, Found, Routes, Stream},
     settings::{SendProxy, Settings},
 };
+pub use crate::gateway::tunnel::Service;
 use crate::listen;
 
 /// The pause after a failed accept.
@@ -101,7 +101,8 @@ impl Ingress {
             Upkeep::None => None,
             _ => Some(Termination { config: certificate.server_config()?, certificate }),
         };
-        let (http, tls) = (bind(&settings.http).await?, bind(&settings.tls).await?);
+        let http = bind(&settings.http, "127.0.0.1:8081", "gateway.ingress.http").await?;
+        let tls = bind(&settings.tls, "127.0.0.1:8443", "gateway.ingress.tls").await?;
         let (trusted, crowd) = (settings.trusted()?, Crowd::new(settings.max_connections_per_address));
         let (stop, kill) = (CancellationToken::new(), CancellationToken::new());
         let hub = Arc::new(Hub { routes, settings, trusted, crowd, termination, stop, kill });
@@ -157,12 +158,11 @@ impl Ingress {
     }
 }
 
-async fn bind(address: &str) -> anyhow::Result<Option<TcpListener>> {
-    if address.is_empty() {
+async fn bind(set: &str, usual: &str, setting: &str) -> anyhow::Result<Option<TcpListener>> {
+    if set == "off" {
         return Ok(None);
     }
-    let listener = listen::bind(address).await;
-    listener.map(Some).with_context(|| format!("the gateway cannot listen on {address}"))
+    super::listen(set, usual, setting).await.map(Some)
 }
 
 async fn accept(

@@ -15,7 +15,9 @@
 //! | [`ssh`], [`door`], [`handler`], [`asked`] | lets devices in, and to nothing but their own |
 //! | [`tunnel`], [`transport`], [`shards`] | a device's session, on a thread of its own kind |
 //! | [`port`], [`pump`], [`limiter`] | a leased port and its visitors |
+//! | [`names`], [`ingress`] | visitors by name, over HTTP and TLS |
 //! | [`host_key`] | the gateway's own key |
+//! | [`local`], [`remote`], [`token`] | how it is told its leases, and reports |
 //!
 //! # Correctness
 //! The ledger decides, the gateway obeys: a lease that is over is ended here before anything else is done with what it
@@ -30,6 +32,7 @@ pub mod ingress;
 pub mod leases;
 pub mod limiter;
 pub mod local;
+pub mod names;
 mod port;
 pub mod pump;
 pub mod remote;
@@ -56,8 +59,11 @@ use domain::{
 use tokio::{net::TcpListener, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{berth::Berth, door::Door, leases::News, shards::Shards, table::Table};
+use self::{
+    berth::Berth, door::Door, ingress::Ingress, leases::News, names::Names, shards::Shards, table::Table,
+};
 pub use self::{settings::Settings, tunnel::Service};
+use crate::{clock::Clock, config};
 
 /// How long sessions have to end once they were cut.
 const LAST: Duration = Duration::from_secs(5);
@@ -106,9 +112,15 @@ pub struct Seen {
 ///
 /// # Errors
 /// When an address cannot be listened on, or something is set wrong.
-pub async fn open(section: &crate::config::Gateway, folder: &Path) -> anyhow::Result<Gateway> {
+pub async fn open(section: &config::Gateway, folder: &Path, clock: Clock) -> anyhow::Result<Gateway> {
     let listener = listen(&section.ssh_listen, "127.0.0.1:2222", "gateway.ssh_listen").await?;
-    Gateway::start(Settings::new(section)?, folder, listener)
+    let mut gateway = Gateway::start(Settings::new(section)?, folder, listener)?;
+    let names = Arc::new(Names(gateway.shared.clone()));
+    let now = Arc::new(move || clock.now());
+    let ingress = Ingress::open(section.ingress(), names, folder, now).await?;
+    (gateway.http, gateway.tls) = (ingress.http_address(), ingress.tls_address());
+    gateway.shared.visits.spawn(ingress.serve(gateway.shared.closing.clone()));
+    Ok(gateway)
 }
 
 /// Listens where it is set; where nothing is set, on the usual address, or on any free port when that is taken.
@@ -132,6 +144,10 @@ pub struct Gateway {
     shared: Arc<Shared>,
     /// Where tunnels are accepted.
     pub ssh: SocketAddr,
+    /// Where names are reached over HTTP.
+    pub http: Option<SocketAddr>,
+    /// Where names are reached over TLS.
+    pub tls: Option<SocketAddr>,
     /// The key that it proves itself with.
     pub host_key: PublicKey,
 }
@@ -158,7 +174,7 @@ impl Gateway {
             since: Instant::now(),
         });
         shared.tasks.spawn(ssh::serve(shared.clone(), listener, config));
-        Ok(Self { shared, ssh, host_key })
+        Ok(Self { shared, ssh, http: None, tls: None, host_key })
     }
 
     /// Everything it shares.

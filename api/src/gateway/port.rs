@@ -9,7 +9,14 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Shared, berth::Berth, pump, settings::keep_alive, tunnel::Service};
+use super::{
+    Shared,
+    berth::Berth,
+    ingress::proxy,
+    pump,
+    settings::{Settings, keep_alive},
+    tunnel::Service,
+};
 use crate::listen;
 
 /// How long a visitor waits for a device that is away.
@@ -52,8 +59,11 @@ async fn accept(gateway: &Arc<Shared>, berth: &Arc<Berth>) {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let Ok(stream) = stream.into_std() else { continue };
-                let berth = berth.clone();
-                gateway.visits.clone().spawn(async move { visit(berth, stream, peer).await });
+                let (gateway, berth) = (gateway.clone(), berth.clone());
+                gateway
+                    .visits
+                    .clone()
+                    .spawn(async move { visit(&gateway.settings, berth, stream, peer).await });
             }
             Err(e) => {
                 tracing::warn!(error = %e, port = berth.lease.port, "a visitor cannot be accepted; trying again");
@@ -63,7 +73,7 @@ async fn accept(gateway: &Arc<Shared>, berth: &Arc<Berth>) {
     }
 }
 
-async fn visit(berth: Arc<Berth>, stream: std::net::TcpStream, peer: SocketAddr) {
+async fn visit(settings: &Settings, berth: Arc<Berth>, stream: std::net::TcpStream, peer: SocketAddr) {
     let ended = berth.ended.clone();
     let Some(_visitor) = berth.let_in() else {
         tracing::debug!(port = berth.lease.port, %peer, "too many visitors");
@@ -75,12 +85,15 @@ async fn visit(berth: Arc<Berth>, stream: std::net::TcpStream, peer: SocketAddr)
     };
     let Some(tunnel) = tunnel else { return };
     let (shard, cut) = (tunnel.shard.clone(), tunnel.cut.clone());
+    let (trusted, version) = (settings.trusted.clone(), settings.send_proxy.version());
     let carried = async move {
-        let stream = TcpStream::from_std(stream)?;
+        let mut stream = TcpStream::from_std(stream)?;
         stream.set_nodelay(true)?;
         keep_alive(&stream)?;
-        let head = Vec::new();
-        let channel = tunnel.open(Service::Port, peer).await?;
+        let visitor = proxy::accept(&mut stream, peer, &trusted).await?;
+        let local = proxy::canonical(stream.local_addr()?);
+        let head = version.map_or_else(Vec::new, |version| proxy::header(version, visitor, local));
+        let channel = tunnel.open(Service::Port, visitor).await?;
         pump::carry(&berth, stream, channel, head).await
     };
     let done = shard.spawn(async move {

@@ -6,6 +6,7 @@ use domain::id::GatewayName;
 use rustix::net::sockopt;
 use tokio::net::TcpStream;
 
+use super::ingress::{SendProxy, proxy::Trusted};
 use crate::config;
 
 /// How long a visitor's connection may be silent before it is asked whether it is still there.
@@ -30,6 +31,10 @@ pub struct Settings {
     pub bytes_per_s: Option<u64>,
     /// How long visitors have to finish when the gateway stops.
     pub drain: Duration,
+    /// How a device is told who visits its port.
+    pub send_proxy: SendProxy,
+    /// Who may say that somebody else visits.
+    pub trusted: Trusted,
 }
 
 impl Settings {
@@ -47,6 +52,8 @@ impl Settings {
             max_visitors: section.visitors_max as usize,
             bytes_per_s: (section.lease_kib_per_s > 0).then_some(section.lease_kib_per_s * 1_024),
             drain: Duration::from_secs(section.drain_s.into()),
+            send_proxy: section.proxy_protocol,
+            trusted: section.ingress.trusted()?,
         })
     }
 }

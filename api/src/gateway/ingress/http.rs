@@ -30,11 +30,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    expect, headers,
+    Service, expect, headers,
     host::{self, Target},
     hub::{Hub, Origin},
     pages::{self, Page},
-    routes::{Found, Service},
+    routes::Found,
     settings::seconds,
     stream::{Ends, Pulse, Watched, splice},
     upstream::{Failed, Upstream},

@@ -52,7 +52,8 @@ pub fn header(version: Version, visitor: SocketAddr, local: SocketAddr) -> Vec<u
 }
 
 /// An IPv4 address that came through an IPv6 socket is one.
-pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
+#[must_use]
+pub fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 

@@ -6,25 +6,7 @@ use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
-/// What a visitor wants of a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Service {
-    /// Plain HTTP: the device's virtual port 80.
-    Http,
-    /// TLS that the device ends itself: its virtual port 443.
-    Https,
-}
-
-impl Service {
-    /// The virtual port.
-    #[must_use]
-    pub fn port(self) -> u16 {
-        match self {
-            Self::Http => 80,
-            Self::Https => 443,
-        }
-    }
-}
+use crate::gateway::tunnel::Service;
 
 /// What a name leads to.
 #[derive(Clone)]

@@ -12,16 +12,19 @@ use super::proxy::{Trusted, Version};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// The domain whose subdomains are leased, such as `example.org`; its `*` record leads here.
+    /// The domain whose subdomains are leased, such as `example.org`; its `*` record leads here. The gateway says which.
+    #[serde(skip)]
     pub domain: String,
-    /// Where HTTP is served, such as `0.0.0.0:80`; empty for nowhere.
+    /// Where HTTP is served, such as `0.0.0.0:80`; empty for `127.0.0.1:8081`, or any free port when that is taken; `off` for
+    /// nowhere.
     pub http: String,
-    /// Where TLS is served, such as `0.0.0.0:443`; empty for nowhere.
+    /// Where TLS is served, such as `0.0.0.0:443`; empty for `127.0.0.1:8443`, or any free port; `off` for nowhere.
     pub tls: String,
     /// Load balancers in front of HTTP, TLS and leased ports that say with the PROXY protocol who the visitor is: addresses
     /// and networks, such as `10.0.0.0/8`, separated by commas. They must say it on every connection.
     pub trusted_proxies: String,
-    /// The version of the PROXY protocol that tells devices who their visitor is on port 443; `off` for none.
+    /// The version of the PROXY protocol that tells devices who their visitor is on port 443. The gateway says which.
+    #[serde(skip)]
     pub send_proxy: SendProxy,
     /// Connections open at once; fewer if the process may not open so many files.
     pub max_connections: u32,
@@ -37,7 +40,8 @@ pub struct Settings {
     pub handshake_s: u32,
     /// Seconds without a byte in either direction after which a connection is closed.
     pub idle_s: u32,
-    /// Seconds that requests under way have when the server stops.
+    /// Seconds that requests under way have when the server stops. The gateway says how many.
+    #[serde(skip)]
     pub drain_s: u32,
     /// A PEM file with the certificate chain of `*.<domain>`, for devices that offer only HTTP; empty for none. It is read
     /// again when it changes.
@@ -58,10 +62,11 @@ pub struct Settings {
 }
 
 /// Whether devices are told who their visitor is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SendProxy {
     /// They are not.
+    #[default]
     Off,
     /// By a line of text.
     V1,
@@ -134,7 +139,7 @@ impl Settings {
         };
         ensure!(
             self.domain.len() <= 189 && self.domain.split('.').all(label),
-            "gateway.ingress.domain must be a domain in lower case, like \"example.org\""
+            "gateway.domain (gateway.host unless set) must be a domain in lower case, like \"example.org\""
         );
         self.trusted()?;
         let seconds = [
@@ -198,12 +203,13 @@ mod tests {
             Err(e) => e.to_string(),
         };
         assert!(wrong("domian = \"example.org\"").contains("domian"));
-        assert!(wrong("domain = \"Example.org\"").contains("domain"));
         assert!(wrong("trusted_proxies = \"10.0.0.0/33\"").contains("trusted_proxies"));
         assert!(wrong("tls_key = \"key.pem\"").contains("belong together"));
         assert!(wrong("acme_directory = \"http://x/\"").contains("https"));
         assert!(wrong("headers_s = 0").contains("headers_s"));
-        let set = "send_proxy = \"v2\"\ntrusted_proxies = \"10.0.0.0/8, ::1\"";
+        let domain = Settings { domain: "Example.org".into(), ..Settings::default() };
+        assert!(domain.check().unwrap_err().to_string().contains("domain"));
+        let set = "trusted_proxies = \"10.0.0.0/8, ::1\"";
         toml::from_str::<Settings>(set).unwrap().check().unwrap();
     }
 }

@@ -11,12 +11,13 @@ use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::{
+    Service,
     headers::Scheme,
     hello::{self, Hello, INTERNAL_ERROR, UNRECOGNIZED_NAME},
     host, http,
     hub::{Hub, Origin, Termination},
     proxy,
-    routes::{Dial, Found, Service},
+    routes::{Dial, Found},
     settings::seconds,
     stream::{Ends, Pulse, Replay, Watched, splice},
 };
