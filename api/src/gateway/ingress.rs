@@ -8,7 +8,7 @@
 //!
 //! # Correctness
 //! Nobody holds the others up: the number of connections, of all and of one address, is limited, and so is every wait, for
-//! headers, handshakes, devices and bytes; bodies are never gathered. When a lease ends, [`Dial::ended`] drops each of its
+//! headers, handshakes, devices and bytes; bodies are never gathered. When a lease ends, [`Dial::ended`] resets each of its
 //! connections as a whole. When the server stops, it accepts no more, requests under way have a time to end, and what is
 //! still open then is closed.
 
@@ -24,9 +24,11 @@ mod pages;
 pub mod proxy;
 mod routes;
 mod settings;
+mod socket;
 mod stream;
 mod tls;
 mod upstream;
+mod whole;
 
 use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
@@ -42,6 +44,7 @@ use self::{
     headers::Scheme,
     hub::{Crowd, Hub, Origin, Termination},
     settings::seconds,
+    socket::Socket,
 };
 pub use self::{
     routes::{Dial, Found, Routes, Stream},
@@ -207,10 +210,14 @@ async fn connection(hub: Arc<Hub>, mut stream: TcpStream, peer: SocketAddr, sche
     let Some(_place) = hub.crowd.enter(visitor.ip()) else {
         return tracing::debug!("an address has too many connections");
     };
+    let socket = Socket::new(stream);
     match scheme {
-        Scheme::Http => http::serve(hub.clone(), stream, Origin { visitor, scheme, sni: None }).await,
+        Scheme::Http => {
+            let (stream, from) = (socket.clone(), Origin { visitor, scheme, sni: None });
+            http::serve(hub.clone(), stream, socket, from).await;
+        }
         Scheme::Https => {
-            let served = tls::serve(hub.clone(), stream, visitor, proxy::canonical(local));
+            let served = tls::serve(hub.clone(), socket, visitor, proxy::canonical(local));
             kill.run_until_cancelled(served).await;
         }
     }

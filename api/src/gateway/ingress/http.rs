@@ -7,8 +7,8 @@
 //!
 //! # Correctness
 //! Requests of one connection follow each other, so one upstream is enough. A request is sent a second time only when the
-//! device cannot have acted on it: never seen, or without a body and safe. All ends of a connection ([`Ends`]) drop it as a
-//! whole, with the upstream that it holds.
+//! device cannot have acted on it: never seen, or without a body and safe. What is broken off never looks [`whole`], to
+//! either side. All ends of a connection ([`Ends`]) drop it as a whole, with the upstream that it holds.
 
 use std::{
     convert::Infallible,
@@ -36,8 +36,10 @@ use super::{
     pages::{self, Page},
     routes::Found,
     settings::seconds,
+    socket::Socket,
     stream::{Ends, Pulse, Watched, splice},
     upstream::{Failed, Upstream},
+    whole::whole,
 };
 
 /// What hyper buffers of a connection, unless headers may be larger.
@@ -56,21 +58,23 @@ struct Visit {
     hub: Arc<Hub>,
     from: Origin,
     cut: CancellationToken,
+    /// Cancelled before the connection is dropped.
+    broken: CancellationToken,
     upstream: tokio::sync::Mutex<Option<Upstream>>,
     switch: Mutex<Option<Switch>>,
 }
 
-/// Serves a connection until it ends.
-pub(super) async fn serve<S>(hub: Arc<Hub>, stream: S, from: Origin)
+/// Serves a connection until it ends; `stream` is what is spoken on `socket`.
+pub(super) async fn serve<S>(hub: Arc<Hub>, stream: S, socket: Socket, from: Origin)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let pulse = Pulse::new();
     let stream = TokioIo::new(Watched::new(stream, pulse.clone()));
-    let cut = CancellationToken::new();
-    let ends = Ends { ended: cut.clone(), kill: hub.kill.clone(), pulse, idle: hub.settings.idle() };
+    let (cut, broken) = (CancellationToken::new(), CancellationToken::new());
+    let ends = Ends { ended: cut.clone(), kill: hub.kill.clone(), pulse, idle: hub.settings.idle(), socket };
     let (upstream, switch) = (tokio::sync::Mutex::default(), Mutex::default());
-    let visit = Arc::new(Visit { hub: hub.clone(), from, cut, upstream, switch });
+    let visit = Arc::new(Visit { hub: hub.clone(), from, cut, broken: broken.clone(), upstream, switch });
     let service = service_fn(|request| {
         let visit = visit.clone();
         async move { Ok::<_, Infallible>(visit.answer(request).await) }
@@ -94,13 +98,17 @@ where
                 }
                 break;
             }
-            () = ends.reached() => return,
+            () = ends.reached() => {
+                broken.cancel();
+                return;
+            }
             () = hub.stop.cancelled(), if !draining => {
                 draining = true;
                 connection.as_mut().graceful_shutdown();
             }
         }
     }
+    broken.cancel();
     let switch = visit.switch.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(Switch { visitor, device, ended }) = switch {
         let ends = Ends { ended, ..ends };
@@ -140,13 +148,15 @@ impl Visit {
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         headers::response(response.headers_mut(), switched);
         *response.version_mut() = Version::HTTP_11;
-        if told.is_some_and(|told| !told.is_cancelled()) {
-            // The visitor keeps his body, so nobody knows what he sends next.
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            *slot = None;
-        }
         if !switched {
-            return Ok(response.map(Body::new));
+            let ended = slot.as_ref().map(Upstream::ended).unwrap_or_default();
+            let mut last = None;
+            if told.is_some_and(|told| !told.is_cancelled()) {
+                // The visitor keeps his body, so nobody knows what he sends next.
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                last = slot.take();
+            }
+            return Ok(response.map(|body| whole(Body::new(body), ended, last)));
         }
         let (Some(visitor), Some(upstream)) = (visitor, slot.as_ref()) else {
             // Nobody asked for it.
@@ -167,7 +177,7 @@ impl Visit {
         switch: Option<&HeaderValue>,
     ) -> Request<Body> {
         let (old, body) = request.into_parts();
-        let mut request = Request::new(Body::new(body));
+        let mut request = Request::new(whole(Body::new(body), self.broken.clone(), None));
         *request.method_mut() = old.method;
         *request.uri_mut() =
             old.uri.path_and_query().map_or_else(|| Uri::from_static("/"), |path| path.clone().into());

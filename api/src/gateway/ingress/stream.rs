@@ -17,6 +17,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::socket::Socket;
+
 /// Bytes on their way from one side to the other.
 const COPY_BYTES: usize = 32 * 1024;
 
@@ -32,6 +34,11 @@ impl<S> Replay<S> {
     /// `inner` with `bytes` in front.
     pub fn new(bytes: Vec<u8>, inner: S) -> Self {
         Self { bytes, read: 0, inner }
+    }
+
+    /// The stream behind.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
     }
 
     /// The stream, without what was not read again.
@@ -181,16 +188,19 @@ pub(super) struct Ends {
     pub(super) pulse: Pulse,
     /// How long none may.
     pub(super) idle: Duration,
+    /// The visitor's connection.
+    pub(super) socket: Socket,
 }
 
 impl Ends {
-    /// Returns when the connection must be closed.
+    /// Returns when the connection must be dropped, which then resets it.
     pub(super) async fn reached(&self) {
         tokio::select! {
             () = self.ended.cancelled() => {}
             () = self.kill.cancelled() => {}
             () = self.pulse.silent(self.idle) => {}
         }
+        self.socket.cut();
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
+use tokio::{io::AsyncWriteExt, time::timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::{
@@ -19,11 +19,12 @@ use super::{
     proxy,
     routes::{Dial, Found},
     settings::seconds,
+    socket::Socket,
     stream::{Ends, Pulse, Replay, Watched, splice},
 };
 
 /// Serves a connection until it ends.
-pub(super) async fn serve(hub: Arc<Hub>, mut stream: TcpStream, visitor: SocketAddr, local: SocketAddr) {
+pub(super) async fn serve(hub: Arc<Hub>, mut stream: Socket, visitor: SocketAddr, local: SocketAddr) {
     let handshake = seconds(hub.settings.handshake_s);
     let Hello { name, bytes } = match timeout(handshake, hello::read(&mut stream)).await {
         Ok(Ok(hello)) => hello,
@@ -38,11 +39,12 @@ pub(super) async fn serve(hub: Arc<Hub>, mut stream: TcpStream, visitor: SocketA
         (Found::Here(dial), _) => pass(&hub, Replay::new(bytes, stream), &*dial, visitor, local).await,
         (Found::Unknown, _) => refuse(stream, &UNRECOGNIZED_NAME).await,
         (_, Some(Termination { certificate, config })) if certificate.is_there() => {
+            let socket = stream.clone();
             let acceptor = TlsAcceptor::from(config.clone());
             let accepted = timeout(handshake, acceptor.accept(Replay::new(bytes, stream))).await;
             if let Ok(Ok(stream)) = accepted {
                 let from = Origin { visitor, scheme: Scheme::Https, sni: Some(subdomain) };
-                http::serve(hub, stream, from).await;
+                http::serve(hub, stream, socket, from).await;
             }
         }
         (Found::Away, _) => refuse(stream, &INTERNAL_ERROR).await,
@@ -51,10 +53,15 @@ pub(super) async fn serve(hub: Arc<Hub>, mut stream: TcpStream, visitor: SocketA
 }
 
 /// Passes everything to the device.
-async fn pass(hub: &Hub, stream: Replay<TcpStream>, dial: &dyn Dial, visitor: SocketAddr, local: SocketAddr) {
-    let pulse = Pulse::new();
-    let ends =
-        Ends { ended: dial.ended(), kill: hub.kill.clone(), pulse: pulse.clone(), idle: hub.settings.idle() };
+async fn pass(hub: &Hub, stream: Replay<Socket>, dial: &dyn Dial, visitor: SocketAddr, local: SocketAddr) {
+    let (pulse, socket) = (Pulse::new(), stream.get_ref().clone());
+    let ends = Ends {
+        ended: dial.ended(),
+        kill: hub.kill.clone(),
+        pulse: pulse.clone(),
+        idle: hub.settings.idle(),
+        socket,
+    };
     let opening = async {
         let mut device = dial.open(visitor).await?;
         if let Some(version) = hub.settings.send_proxy.version() {
@@ -73,8 +80,8 @@ async fn pass(hub: &Hub, stream: Replay<TcpStream>, dial: &dyn Dial, visitor: So
 }
 
 /// Closes a connection with an alert.
-async fn refuse(mut stream: TcpStream, alert: &[u8]) {
+async fn refuse(mut stream: Socket, alert: &[u8]) {
     // So few bytes need no waiting; whoever does not take them does not need them.
-    let _ = stream.try_write(alert);
+    let _ = stream.write_all(alert).await;
     let _ = stream.shutdown().await;
 }

@@ -4,7 +4,7 @@
 //! A task drives the connection as long as it is held, and watches its lease: when that ends, the visitor's whole connection
 //! is cut, whatever it is in the middle of.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, pin::pin, sync::Arc, time::Duration};
 
 use axum::body::Body;
 use hyper::{
@@ -71,10 +71,13 @@ impl Upstream {
                 // The visitor may still be reading what came.
                 std::future::pending::<()>().await;
             };
+            let mut driven = pin!(driven);
             tokio::select! {
-                () = driven => {}
+                () = driven.as_mut() => {}
                 () = over.cancelled() => cut.cancel(),
             }
+            // The connection is dropped when the visitor's is.
+            std::future::pending::<()>().await;
         });
         let _driver = AbortOnDropHandle::new(driver);
         Ok(Self { subdomain: subdomain.to_owned(), sender, ended, _driver })
