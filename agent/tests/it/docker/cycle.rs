@@ -2,7 +2,10 @@
 
 use std::{fs, os::unix::fs::MetadataExt};
 
-use agent::workload::Workload;
+use agent::{
+    choice::Choice,
+    workload::{Services, Workload, docker::config::Network},
+};
 use domain::wire::StepResult;
 
 use super::rented::{Rented, nothing};
@@ -177,5 +180,31 @@ async fn a_workload_that_does_not_listen_is_killed_after_its_grace() {
     rented.run().await.unwrap();
     rented.docker.stop(rented.device).await.unwrap();
     assert_eq!(rented.inspect().await.state.unwrap().exit_code, Some(137));
+    rented.remove().await;
+}
+
+#[tokio::test]
+async fn what_runs_says_where_its_services_are_and_which_run_it_is() {
+    let Some(engine) = Engine::shared("what_runs_says_where_its_services_are_and_which_run_it_is") else {
+        return;
+    };
+    let mut rented = Rented::with(engine, BARE, |config| {
+        // The tests' engine has no network of its own.
+        config.network = Network::Host;
+        config.ports.ssh = Choice::Set(2_222.try_into().unwrap());
+    });
+    let device = rented.device;
+    assert_eq!(rented.docker.services(device).await, Ok(Services::default()));
+    rented.run().await.unwrap();
+    let first = rented.docker.services(device).await.unwrap();
+    assert_eq!(first.ssh.as_ref().map(ToString::to_string), Some("127.0.0.1:2222".into()));
+    assert_eq!((&first.http, &first.https), (&None, &None));
+    assert_eq!(rented.docker.services(device).await.as_ref(), Ok(&first), "the same run");
+    rented.docker.stop(device).await.unwrap();
+    assert_eq!(rented.docker.services(device).await, Ok(Services::default()));
+    rented.run().await.unwrap();
+    let again = rented.docker.services(device).await.unwrap();
+    assert_ne!(again.run, first.run);
+    assert_eq!(Services { run: first.run.clone(), ..again }, first);
     rented.remove().await;
 }
