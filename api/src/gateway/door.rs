@@ -16,8 +16,6 @@ use tokio::{
     time::timeout,
 };
 
-/// How long a connection has to bring a tunnel up, and how long it may wait before that for its turn.
-pub const GRACE: Duration = Duration::from_secs(20);
 /// Connections of all addresses that are being let in.
 const MAX_KNOCKING: usize = 2_048;
 /// Connections of one address that are being let in.
@@ -55,14 +53,19 @@ impl Door {
     }
 
     /// Waits for a place; none in time is none at all.
-    pub async fn place(&self, address: IpAddr, queued: OwnedSemaphorePermit) -> Option<Place> {
+    pub async fn place(
+        &self,
+        address: IpAddr,
+        queued: OwnedSemaphorePermit,
+        patience: Duration,
+    ) -> Option<Place> {
         let of_one = self.of_one(address);
         let places = async {
             let one = of_one.clone().acquire_owned().await.ok()?;
             let any = self.knocking.clone().acquire_owned().await.ok()?;
             Some(Place([queued, one, any], of_one))
         };
-        timeout(GRACE, places).await.ok()?
+        timeout(patience, places).await.ok()?
     }
 
     fn of_one(&self, address: IpAddr) -> Arc<Semaphore> {

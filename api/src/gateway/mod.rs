@@ -161,7 +161,7 @@ impl Gateway {
         let key = host_key::load_or_create(folder)?;
         let host_key = host_key::public(&key).context("the gateway's key is of another kind")?;
         let ssh = listener.local_addr()?;
-        let config = Arc::new(ssh::config(key, settings.keepalive));
+        let config = Arc::new(ssh::config(key, &settings));
         let shared = Arc::new(Shared {
             settings,
             table: Table::default(),

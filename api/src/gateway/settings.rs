@@ -11,6 +11,10 @@ use crate::config;
 
 /// How long a visitor's connection may be silent before it is asked whether it is still there.
 const IDLE: Duration = Duration::from_secs(60);
+/// How long a connection has to bring a tunnel up, and how long it may wait before that for its turn.
+const GRACE: Duration = Duration::from_secs(20);
+/// Payload after which keys are exchanged anew: the limit of AES-GCM (RFC 5647, section 4, of 2^32 blocks).
+const REKEY_BYTES: usize = 64 << 30;
 
 /// How a gateway runs.
 #[derive(Debug, Clone)]
@@ -35,6 +39,10 @@ pub struct Settings {
     pub send_proxy: SendProxy,
     /// Who may say that somebody else visits.
     pub trusted: Trusted,
+    /// How long a connection has to bring a tunnel up, and how long it may wait before that for its turn.
+    pub grace: Duration,
+    /// Payload in one direction after which a session's keys are exchanged anew.
+    pub rekey_bytes: usize,
 }
 
 impl Settings {
@@ -54,6 +62,8 @@ impl Settings {
             drain: Duration::from_secs(section.drain_s.into()),
             send_proxy: section.proxy_protocol,
             trusted: section.ingress.trusted()?,
+            grace: GRACE,
+            rekey_bytes: REKEY_BYTES,
         })
     }
 }

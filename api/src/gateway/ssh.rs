@@ -20,7 +20,7 @@ use russh::{
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use super::{Shared, door::GRACE, handler::Client, transport::Transport};
+use super::{Settings, Shared, handler::Client, transport::Transport};
 
 /// What a channel's peer may send before it is read, in bytes. At a round trip of 50 ms this is 80 MB/s.
 const WINDOW: u32 = 4 * 1024 * 1024;
@@ -28,8 +28,6 @@ const WINDOW: u32 = 4 * 1024 * 1024;
 const KEEPALIVES_MISSED: usize = 3;
 /// Wrong keys before a connection is ended.
 const MAX_TRIES: usize = 6;
-/// Payload after which keys are exchanged anew: the limit of AES-GCM (RFC 5647, section 4, of 2^32 blocks).
-const REKEY_BYTES: usize = 64 << 30;
 /// The pause after a failed accept.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -61,7 +59,7 @@ const CIPHERS: &[cipher::Name] = &[
 const MACS: &[mac::Name] = &[mac::HMAC_SHA512_ETM, mac::HMAC_SHA256_ETM, mac::HMAC_SHA512, mac::HMAC_SHA256];
 
 /// How the server speaks.
-pub fn config(host_key: PrivateKey, keepalive: Duration) -> server::Config {
+pub fn config(host_key: PrivateKey, settings: &Settings) -> server::Config {
     let preferred = Preferred {
         kex: KEX.into(),
         key: vec![Algorithm::Ed25519].into(),
@@ -79,15 +77,15 @@ pub fn config(host_key: PrivateKey, keepalive: Duration) -> server::Config {
         max_auth_attempts: MAX_TRIES,
         keys: vec![host_key],
         limits: Limits {
-            rekey_write_limit: REKEY_BYTES,
-            rekey_read_limit: REKEY_BYTES,
+            rekey_write_limit: settings.rekey_bytes,
+            rekey_read_limit: settings.rekey_bytes,
             rekey_time_limit: Duration::MAX,
         },
         window_size: WINDOW,
         preferred,
-        // Also ends a handshake that does not go on; a session is kept awake by keepalives.
+        // The grace ends a handshake that does not go on; keepalives end a session.
         inactivity_timeout: None,
-        keepalive_interval: Some(keepalive),
+        keepalive_interval: Some(settings.keepalive),
         keepalive_max: KEEPALIVES_MISSED,
         ..server::Config::default()
     }
@@ -116,7 +114,7 @@ pub async fn serve(gateway: Arc<Shared>, listener: TcpListener, config: Arc<serv
         gateway.tasks.clone().spawn(async move {
             let stopped = gateway.stopped.clone();
             let place = tokio::select! {
-                place = gateway.door.place(peer.ip().to_canonical(), queued) => place,
+                place = gateway.door.place(peer.ip().to_canonical(), queued, gateway.settings.grace) => place,
                 () = stopped.cancelled() => None,
             };
             let (Some(place), Ok(stream)) = (place, stream.into_std()) else { return };
@@ -136,7 +134,7 @@ pub async fn serve(gateway: Arc<Shared>, listener: TcpListener, config: Arc<serv
                     );
                     let session = session(&gateway, stream, client, config, &cut, heard_ms);
                     let grace = async {
-                        if tokio::time::timeout(GRACE, settled).await.is_err() {
+                        if tokio::time::timeout(gateway.settings.grace, settled).await.is_err() {
                             tracing::debug!(%peer, "no tunnel came up in time");
                             cut.cancel();
                         }

@@ -1,4 +1,7 @@
 //! The gateway against stock OpenSSH.
 
+mod device;
+mod faults;
 mod forwards;
 mod kit;
+mod visit;

@@ -873,6 +873,12 @@ impl Session {
         Ok(())
     }
 
+    /// Channels that this session remembers.
+    pub fn channel_count(&self) -> usize {
+        let known = self.common.encrypted.as_ref().map_or(0, |enc| enc.channels.len());
+        known.max(self.channels.len())
+    }
+
     /// Get a handle to this session.
     pub fn handle(&self) -> Handle {
         self.sender.clone()

@@ -1,6 +1,9 @@
 //! What stock OpenSSH can have forwarded, and everything it cannot.
 
-use super::kit::{Gate, ask, echo, free_port};
+use super::{
+    kit::{Gate, free_port},
+    visit::{ask, echo},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_serves_its_leased_port_with_a_stock_client() {

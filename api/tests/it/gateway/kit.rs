@@ -26,9 +26,9 @@ use russh::keys::{
     PrivateKey,
     ssh_key::{LineEnding, private::Ed25519Keypair},
 };
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     process::{Child, Command},
 };
 use uuid::Uuid;
@@ -40,6 +40,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Gate {
     pub gateway: Gateway,
     pub dir: tempfile::TempDir,
+    settings: Settings,
     version: AtomicU64,
 }
 
@@ -63,18 +64,37 @@ impl Gate {
     }
 
     pub async fn with(change: impl FnOnce(&mut config::Gateway)) -> Self {
-        let dir = tempfile::tempdir().unwrap();
         let mut section = config::Gateway { drain_s: 0, ..config::Gateway::default() };
         change(&mut section);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let gateway =
-            Gateway::start(Settings::new(&section).unwrap(), &dir.path().join("gateway"), listener).unwrap();
-        Self { gateway, dir, version: AtomicU64::new(0) }
+        Self::set(Settings::new(&section).unwrap()).await
+    }
+
+    /// As [`Gate::with`], with what nobody can set from outside.
+    pub async fn tuned(change: impl FnOnce(&mut Settings)) -> Self {
+        let section = config::Gateway { drain_s: 0, ..config::Gateway::default() };
+        let mut settings = Settings::new(&section).unwrap();
+        change(&mut settings);
+        Self::set(settings).await
+    }
+
+    async fn set(settings: Settings) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let ssh = SocketAddr::from(([127, 0, 0, 1], free_port().await));
+        let gateway = begin(&settings, dir.path(), ssh).await;
+        Self { gateway, dir, settings, version: AtomicU64::new(0) }
+    }
+
+    /// Stops the gateway; another takes its place, with its key and its address, and knows of no lease yet.
+    pub async fn restart(&mut self) {
+        self.gateway.clone().stop().await;
+        self.gateway = begin(&self.settings, self.dir.path(), self.gateway.ssh).await;
     }
 
     /// A machine with a key of its own.
-    pub fn machine(&self, n: u8) -> Machine {
-        let key = PrivateKey::new(Ed25519Keypair::from_seed(&[n; 32]).into(), "test").unwrap();
+    pub fn machine(&self, n: u16) -> Machine {
+        let mut seed = [7; 32];
+        seed[..2].copy_from_slice(&n.to_be_bytes());
+        let key = PrivateKey::new(Ed25519Keypair::from_seed(&seed).into(), "test").unwrap();
         let file = self.dir.path().join(format!("key-{n}"));
         std::fs::write(&file, key.to_openssh(LineEnding::LF).unwrap().as_bytes()).unwrap();
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
@@ -87,6 +107,11 @@ impl Gate {
         News { version, whole: false, live: vec![], ended: vec![] }
     }
 
+    /// Tells the gateway everything there is.
+    pub fn tell(&self, live: &[LiveLease]) {
+        self.gateway.take(&News { whole: true, live: live.to_vec(), ..self.news() });
+    }
+
     /// Grants a lease, on a port that is free.
     pub async fn grant(&self, machine: &Machine, epoch: u32) -> LiveLease {
         let port = free_port().await;
@@ -94,16 +119,21 @@ impl Gate {
     }
 
     pub async fn grant_at(&self, machine: &Machine, epoch: u32, port: u16) -> LiveLease {
-        let lease = LiveLease {
+        let lease = self.lease(machine, epoch, port);
+        self.gateway.take(&News { live: vec![lease.clone()], ..self.news() });
+        lease
+    }
+
+    /// A lease that the gateway does not know of.
+    pub fn lease(&self, machine: &Machine, epoch: u32, port: u16) -> LiveLease {
+        LiveLease {
             device: machine.device,
             epoch,
             gateway: GatewayName::new("local").unwrap(),
             port,
             subdomain: Subdomain::of(machine.device, epoch),
             device_key: machine.public(),
-        };
-        self.gateway.take(&News { live: vec![lease.clone()], ..self.news() });
-        lease
+        }
     }
 
     pub fn end(&self, lease: &LiveLease) {
@@ -121,6 +151,21 @@ impl Gate {
         Ssh::start(self.gateway.ssh, self.gateway.host_key, &machine.file, options, command)
     }
 
+    /// As [`Gate::ssh`], on another way to the gateway.
+    pub fn ssh_to(&self, to: SocketAddr, machine: &Machine, options: &[&str]) -> Ssh {
+        Ssh::start(to, self.gateway.host_key, &machine.file, options, &[])
+    }
+
+    /// What starts a client as [`Gate::ssh`] does, as often as one likes.
+    pub fn client(&self, machine: &Machine, options: &[&str]) -> impl Fn() -> Ssh + Send + use<> {
+        let options: Vec<_> = options.iter().map(|option| (*option).to_owned()).collect();
+        let (to, host_key, key) = (self.gateway.ssh, self.gateway.host_key, machine.file.clone());
+        move || {
+            let options: Vec<_> = options.iter().map(String::as_str).collect();
+            Ssh::start(to, host_key, &key, &options, &[])
+        }
+    }
+
     /// Waits until a lease has a tunnel, or has none.
     pub async fn until_up(&self, lease: &LiveLease, up: bool) {
         let there = || {
@@ -129,6 +174,11 @@ impl Gate {
         };
         eventually(|| async { there() == up }).await;
     }
+}
+
+async fn begin(settings: &Settings, folder: &std::path::Path, ssh: SocketAddr) -> Gateway {
+    let listener = TcpListener::bind(ssh).await.unwrap();
+    Gateway::start(settings.clone(), &folder.join("gateway"), listener).unwrap()
 }
 
 /// Waits until something holds.
@@ -198,13 +248,24 @@ impl Ssh {
         Self { child: command.spawn().expect("ssh is installed") }
     }
 
-    pub fn id(&self) -> u32 {
-        self.child.id().unwrap()
+    /// Stops the process where it is, or lets it go on.
+    pub fn freeze(&self, frozen: bool) {
+        let id = i32::try_from(self.child.id().unwrap()).unwrap();
+        let signal = if frozen { Signal::STOP } else { Signal::CONT };
+        kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     pub async fn done(self) -> Done {
-        let output = tokio::time::timeout(PATIENCE, self.child.wait_with_output()).await;
-        let output = output.expect("ssh does not end").unwrap();
+        tokio::time::timeout(PATIENCE, self.done_at_last()).await.expect("ssh does not end")
+    }
+
+    /// As [`Ssh::done`], however long that takes.
+    pub async fn done_at_last(self) -> Done {
+        let output = self.child.wait_with_output().await.unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Done { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
     }
@@ -214,33 +275,4 @@ impl Ssh {
         self.child.start_kill().unwrap();
         self.done().await
     }
-}
-
-/// A service on a device: answers what it is sent.
-pub async fn echo() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let (mut read, mut write) = stream.split();
-                let _ = tokio::io::copy(&mut read, &mut write).await;
-                let _ = write.shutdown().await;
-            });
-        }
-    });
-    port
-}
-
-/// What a visitor of a port hears back.
-pub async fn ask(port: u16, what: &[u8]) -> std::io::Result<Vec<u8>> {
-    let asked = async {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-        stream.write_all(what).await?;
-        stream.shutdown().await?;
-        let mut heard = Vec::new();
-        stream.read_to_end(&mut heard).await?;
-        Ok(heard)
-    };
-    tokio::time::timeout(PATIENCE, asked).await.expect("nothing is heard")
 }

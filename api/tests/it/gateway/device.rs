@@ -1,0 +1,104 @@
+//! A device whose SSH client is russh, within this process.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use domain::key::PublicKey;
+use russh::{
+    Channel,
+    client::{self, ChannelOpenHandle, Handle, Msg, Session},
+    keys::{PrivateKeyWithHashAlg, PublicKeyOrCertificate},
+};
+use tokio::{
+    io::{AsyncWriteExt, copy, split},
+    net::TcpStream,
+    time::timeout,
+};
+
+use super::kit::{Gate, Machine, PATIENCE};
+
+/// What it does with visitors.
+#[derive(Clone)]
+pub enum Serves {
+    /// Answers what it is sent.
+    Echo,
+    /// Says this.
+    Says(Arc<str>),
+}
+
+/// Takes visitors in.
+pub struct Client {
+    host_key: PublicKey,
+    serves: Serves,
+}
+
+impl client::Handler for Client {
+    type Error = russh::Error;
+
+    async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
+        let PublicKeyOrCertificate::PublicKey { key, .. } = key else { return Ok(false) };
+        Ok(key.key_data().ed25519().is_some_and(|key| key.0 == self.host_key.0))
+    }
+
+    async fn server_channel_open_forwarded_tcpip(
+        &mut self,
+        channel: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        reply.accept().await;
+        let serves = self.serves.clone();
+        tokio::spawn(async move {
+            let mut stream = channel.into_stream();
+            match serves {
+                Serves::Echo => {
+                    let (mut read, mut write) = split(stream);
+                    let _ = copy(&mut read, &mut write).await;
+                    let _ = write.shutdown().await;
+                }
+                Serves::Says(name) => {
+                    let _ = stream.write_all(name.as_bytes()).await;
+                    let _ = stream.shutdown().await;
+                }
+            }
+        });
+        Ok(())
+    }
+}
+
+/// A device's session.
+pub type Device = Handle<Client>;
+
+/// Connects without proving anything.
+pub async fn knock(to: SocketAddr, host_key: PublicKey, serves: Serves) -> Result<Device, russh::Error> {
+    let stream = TcpStream::connect(to).await?;
+    stream.set_nodelay(true)?;
+    let config = client::Config { window_size: 4 * 1024 * 1024, ..client::Config::default() };
+    client::connect_stream(Arc::new(config), stream, Client { host_key, serves }).await
+}
+
+/// Connects and proves who it is; `None` when the gateway does not believe it.
+pub async fn log_in(
+    to: SocketAddr,
+    host_key: PublicKey,
+    machine: &Machine,
+    serves: Serves,
+) -> Result<Option<Device>, russh::Error> {
+    let mut device = knock(to, host_key, serves).await?;
+    let key = PrivateKeyWithHashAlg::new(machine.key.clone(), None);
+    Ok(device.authenticate_publickey("berth", key).await?.success().then_some(device))
+}
+
+/// Brings a tunnel up.
+pub async fn bring_up(gate: &Gate, machine: &Machine, serves: Serves) -> Device {
+    let coming = async {
+        let device = log_in(gate.gateway.ssh, gate.gateway.host_key, machine, serves).await.unwrap();
+        let device = device.expect("it has a lease");
+        device.tcpip_forward("localhost", 0).await.unwrap();
+        device
+    };
+    timeout(PATIENCE, coming).await.expect("no tunnel comes up")
+}
