@@ -4,4 +4,5 @@ mod device;
 mod faults;
 mod forwards;
 mod kit;
+mod strangers;
 mod visit;

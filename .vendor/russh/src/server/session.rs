@@ -776,13 +776,16 @@ impl Session {
                 }
                 () = &mut keepalive_timer => {
                     self.common.packet_writer.release();
-                    self.common.alive_timeouts = self.common.alive_timeouts.saturating_add(1);
-                    if self.common.config.keepalive_max != 0 && self.common.alive_timeouts > self.common.config.keepalive_max {
-                        debug!("Timeout, client not responding to keepalives");
-                        return Err(crate::Error::KeepaliveTimeout.into());
-                    }
                     sent_keepalive = true;
-                    self.keepalive_request()?;
+                    // Before that, a client answers nothing but what belongs to its authentication; OpenSSH gives up.
+                    if self.common.encrypted.as_ref().is_some_and(|enc| Self::automatic_rekey_eligible(&enc.state)) {
+                        self.common.alive_timeouts = self.common.alive_timeouts.saturating_add(1);
+                        if self.common.config.keepalive_max != 0 && self.common.alive_timeouts > self.common.config.keepalive_max {
+                            debug!("Timeout, client not responding to keepalives");
+                            return Err(crate::Error::KeepaliveTimeout.into());
+                        }
+                        self.keepalive_request()?;
+                    }
                 }
                 () = &mut inactivity_timer => {
                     debug!("timeout");

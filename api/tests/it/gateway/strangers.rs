@@ -1,0 +1,189 @@
+//! Whoever else comes: slow, many, wrong, and never let past the door.
+
+use std::{net::SocketAddr, time::Duration};
+
+use russh::keys::PrivateKeyWithHashAlg;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+    time::{Instant, sleep, timeout},
+};
+
+use super::{
+    device::{Serves, bring_up, knock},
+    kit::{Gate, PATIENCE, eventually},
+    visit::{answers, connect, echo, ends, standing},
+};
+
+const BANNER: &[u8] = b"SSH-2.0-OpenSSH_9.2\r\n";
+
+/// A connection from another of this machine's addresses.
+async fn stranger(to: SocketAddr, from: u8) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, from], 0))).unwrap();
+    socket.connect(to).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hundreds_of_strangers_who_dawdle_keep_no_device_out_and_are_let_go_after_the_grace() {
+    let gate = Gate::tuned(|settings| settings.grace = Duration::from_secs(6)).await;
+    let machine = gate.machine(1);
+    let lease = gate.grant(&machine, 1).await;
+    let mut strangers = Vec::new();
+    // More than one address may have at once, in three ways.
+    for n in 0..600 {
+        let mut stream = stranger(gate.gateway.ssh, 2).await;
+        let dawdle = async move {
+            match n % 3 {
+                0 => ends(&mut stream).await,
+                1 => {
+                    let _ = stream.write_all(BANNER).await;
+                    ends(&mut stream).await;
+                }
+                _ => {
+                    for byte in BANNER.iter().chain([0; 1_000].iter()) {
+                        if stream.write_all(&[*byte]).await.is_err() {
+                            break;
+                        }
+                        sleep(Duration::from_secs(1)).await;
+                    }
+                }
+            }
+        };
+        strangers.push(tokio::spawn(dawdle));
+    }
+    let coming = Instant::now();
+    let remote = format!("{}:127.0.0.1:{}", lease.port, echo().await);
+    let mut ssh = gate.ssh(&machine, &["-N", "-R", &remote]);
+    gate.until_up(&lease, true).await;
+    assert!(coming.elapsed() < Duration::from_secs(5), "{:?}", coming.elapsed());
+    assert!(answers(lease.port).await);
+    // Whoever waited for a place and did not get one in time goes, and so does who had one.
+    for stranger in strangers {
+        timeout(PATIENCE, stranger).await.expect("a stranger stays").unwrap();
+    }
+    eventually(|| async { standing(gate.gateway.ssh.port()) == 1 }).await;
+    assert!(ssh.is_running() && answers(lease.port).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_proves_a_key_and_brings_no_tunnel_up_is_let_go_too() {
+    let gate = Gate::tuned(|settings| settings.grace = Duration::from_secs(1)).await;
+    let machine = gate.machine(1);
+    let lease = gate.grant(&machine, 1).await;
+    let done = gate.ssh(&machine, &["-N"]).done().await;
+    assert_ne!(done.code, Some(0), "{done:?}");
+    // Nobody who has one is let go.
+    let device = bring_up(&gate, &machine, Serves::Echo).await;
+    sleep(Duration::from_millis(1_500)).await;
+    assert!(!device.is_closed() && answers(lease.port).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn visitors_beyond_the_most_that_are_allowed_are_turned_away_and_the_others_stay() {
+    let gate = Gate::with(|section| section.visitors_max = 4).await;
+    let machine = gate.machine(1);
+    let lease = gate.grant(&machine, 1).await;
+    let _device = bring_up(&gate, &machine, Serves::Echo).await;
+    let mut visitors = Vec::new();
+    for _ in 0..4 {
+        let mut visitor = connect(lease.port).await;
+        visitor.write_all(b"hello").await.unwrap();
+        let mut heard = [0; 5];
+        timeout(PATIENCE, visitor.read_exact(&mut heard)).await.unwrap().unwrap();
+        visitors.push(visitor);
+    }
+    for _ in 0..10 {
+        assert!(!answers(lease.port).await);
+    }
+    for visitor in &mut visitors {
+        visitor.write_all(b"still").await.unwrap();
+        let mut heard = [0; 5];
+        timeout(PATIENCE, visitor.read_exact(&mut heard)).await.unwrap().unwrap();
+        assert_eq!(&heard, b"still");
+    }
+    drop(visitors);
+    eventually(|| async { answers(lease.port).await }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_a_device_may_ask_is_not_answered_before_a_key_is_proved() {
+    let gate = Gate::start().await;
+    let machine = gate.machine(1);
+    let lease = gate.grant(&machine, 1).await;
+    for what in 0..4 {
+        let other = gate.machine(2);
+        let mut client = knock(gate.gateway.ssh, gate.gateway.host_key, Serves::Echo).await.unwrap();
+        let asks = async {
+            match what {
+                0 => client.tcpip_forward("localhost", u32::from(lease.port)).await.is_ok(),
+                1 => client.channel_open_session().await.is_ok(),
+                2 => client.channel_open_direct_tcpip("127.0.0.1", 1, "127.0.0.1", 1).await.is_ok(),
+                _ => {
+                    let key = PrivateKeyWithHashAlg::new(other.key.clone(), None);
+                    let believed = client.authenticate_publickey("berth", key).await;
+                    believed.is_ok_and(|believed| believed.success())
+                        || client.tcpip_forward("localhost", u32::from(lease.port)).await.is_ok()
+                }
+            }
+        };
+        // No answer is one, too.
+        let granted = timeout(Duration::from_secs(2), asks).await.unwrap_or(false);
+        assert!(!granted, "{what}");
+    }
+    assert!(gate.gateway.look().iter().all(|seen| seen.heard.is_none()));
+    let _device = bring_up(&gate, &machine, Serves::Echo).await;
+    assert!(answers(lease.port).await);
+}
+
+/// A device far away, whose every step of the handshake takes longer than a keepalive: OpenSSH gives up when it is asked
+/// for a sign of life before it has proved its key.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_on_a_slow_line_comes_up() {
+    let gate = Gate::with(|section| section.keepalive_s = 1).await;
+    let machine = gate.machine(1);
+    let lease = gate.grant(&machine, 1).await;
+    let far = slow_line(gate.gateway.ssh, Duration::from_millis(700)).await;
+    let remote = format!("{}:127.0.0.1:{}", lease.port, echo().await);
+    let near = gate.ssh_to(far, &machine, &["-N", "-R", &remote]);
+    gate.until_up(&lease, true).await;
+    assert!(answers(lease.port).await);
+    drop(near);
+}
+
+/// A line on which everything takes this long in each direction.
+async fn slow_line(to: SocketAddr, takes: Duration) -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let (near_read, near_write) = near.into_split();
+            let (far_read, far_write) = TcpStream::connect(to).await.unwrap().into_split();
+            tokio::spawn(late(near_read, far_write, takes));
+            tokio::spawn(late(far_read, near_write, takes));
+        }
+    });
+    at
+}
+
+async fn late(
+    mut from: tokio::net::tcp::OwnedReadHalf,
+    mut into: tokio::net::tcp::OwnedWriteHalf,
+    takes: Duration,
+) {
+    let (sender, mut under_way) = tokio::sync::mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
+    tokio::spawn(async move {
+        while let Some((due, bytes)) = under_way.recv().await {
+            tokio::time::sleep_until(due).await;
+            if into.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+    });
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(n @ 1..) = from.read(&mut buffer).await {
+        if sender.send((Instant::now() + takes, buffer[..n].to_vec())).is_err() {
+            return;
+        }
+    }
+}
