@@ -850,6 +850,8 @@ impl Session {
         // Shutdown
         let _ = tokio::time::timeout(LAST_WORD, self.common.packet_writer.flush_into(&mut stream_write)).await;
         map_err!(stream_write.shutdown().await)?;
+        let last_word = tokio::time::sleep(LAST_WORD);
+        pin!(last_word);
         loop {
             if let Some((stream_read, buffer, opening_cipher)) = is_reading.take() {
                 reading.set(start_reading(stream_read, buffer, opening_cipher));
@@ -868,6 +870,10 @@ impl Session {
                 // dropping the stream closes it for them.
                 () = &mut inactivity_timer => {
                     debug!("timeout waiting for the client to close");
+                    break;
+                }
+                () = &mut last_word => {
+                    debug!("the client does not close");
                     break;
                 }
             }

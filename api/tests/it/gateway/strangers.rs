@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use russh::keys::PrivateKeyWithHashAlg;
+use russh::{Disconnect, keys::PrivateKeyWithHashAlg};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{
-    device::{Serves, bring_up, knock},
+    device::{Serves, bring_up, knock, log_in},
     kit::{Gate, PATIENCE, eventually},
     visit::{answers, connect, echo, ends, standing},
 };
@@ -149,6 +149,39 @@ async fn a_device_on_a_slow_line_comes_up() {
     gate.until_up(&lease, true).await;
     assert!(answers(lease.port).await);
     drop(near);
+}
+
+/// What keeps the line open may be a proxy on the way, or ill will; a device that went away would seem to be there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_says_goodbye_is_gone_even_if_its_line_stays_open() {
+    let gate = Gate::start().await;
+    let machine = gate.machine(1);
+    let lease = gate.grant(&machine, 1).await;
+    let line = open_line(gate.gateway.ssh).await;
+    let device = log_in(line, gate.gateway.host_key, &machine, Serves::Echo).await.unwrap().unwrap();
+    device.tcpip_forward("localhost", 0).await.unwrap();
+    assert!(answers(lease.port).await);
+    device.disconnect(Disconnect::ByApplication, "goodbye", "en").await.unwrap();
+    gate.until_up(&lease, false).await;
+    eventually(|| async { standing(gate.gateway.ssh.port()) == 0 }).await;
+}
+
+/// A line whose far end stays open when the near one is closed.
+async fn open_line(to: SocketAddr) -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut near, _) = listener.accept().await.unwrap();
+        let mut far = TcpStream::connect(to).await.unwrap();
+        let ((mut near_read, mut near_write), (mut far_read, mut far_write)) = (near.split(), far.split());
+        let there = async {
+            let _ = tokio::io::copy(&mut near_read, &mut far_write).await;
+            std::future::pending::<()>().await;
+        };
+        let back = tokio::io::copy(&mut far_read, &mut near_write);
+        let _ = tokio::join!(there, back);
+    });
+    at
 }
 
 /// A line on which everything takes this long in each direction.
