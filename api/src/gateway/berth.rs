@@ -82,10 +82,11 @@ impl Berth {
         there.ok()?.ok()?.clone()
     }
 
-    /// Makes a session the device's tunnel; the one before is cut. False when the lease is over.
+    /// Makes a session the device's tunnel; the one before is cut. False when the lease is over, or another has taken the
+    /// session's place.
     pub fn attach(&self, tunnel: &Arc<Tunnel>) -> bool {
         let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.ended.is_cancelled() {
+        if self.ended.is_cancelled() || tunnel.cut.is_cancelled() {
             return false;
         }
         if let Some(before) = self.tunnel.send_replace(Some(tunnel.clone()))

@@ -1,6 +1,7 @@
 //! The gateway against stock OpenSSH.
 
 mod device;
+mod endings;
 mod faults;
 mod forwards;
 mod kit;
