@@ -113,7 +113,9 @@ impl Berth {
     pub fn end(&self) {
         let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         self.ended.cancel();
-        self.tunnel.send_replace(None);
+        if let Some(tunnel) = self.tunnel.send_replace(None) {
+            tunnel.cut.cancel();
+        }
     }
 
     /// Lets one more visitor in; `None` when there are too many.

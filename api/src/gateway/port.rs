@@ -21,8 +21,10 @@ use crate::listen;
 
 /// How long a visitor waits for a device that is away.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// The pause after a failed accept or a port that cannot be opened.
+/// The pause after a failed accept, and the longest before a port that cannot be opened is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
+/// The shortest: the lease that had the port may be letting it go this very moment.
+const SHORT_PAUSE: Duration = Duration::from_millis(5);
 /// How often a port that something else holds is tried before a human hears of it.
 const TRIES: u32 = 20;
 
@@ -38,6 +40,7 @@ pub async fn serve(gateway: Arc<Shared>, berth: Arc<Berth>) {
 
 async fn open(gateway: &Shared, berth: &Berth) -> TcpListener {
     let address = SocketAddr::new(gateway.settings.ports_on, berth.lease.port);
+    let mut pause = SHORT_PAUSE;
     for attempt in 1_u32.. {
         match listen::bind(&address.to_string()).await {
             Ok(listener) => return listener,
@@ -48,7 +51,8 @@ async fn open(gateway: &Shared, berth: &Berth) -> TcpListener {
             }
             Err(_) => {}
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSE);
     }
     unreachable!("it is tried for ever")
 }

@@ -5,5 +5,6 @@ mod endings;
 mod faults;
 mod forwards;
 mod kit;
+mod restarts;
 mod strangers;
 mod visit;
