@@ -5,6 +5,8 @@ mod endings;
 mod faults;
 mod forwards;
 mod kit;
+mod many;
+mod noise;
 mod restarts;
 mod strangers;
 mod visit;
