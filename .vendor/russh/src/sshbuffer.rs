@@ -327,6 +327,10 @@ fn packet_bytes_compressed_matches_packet_output() {
 pub struct SSHBuffer {
     pub buffer: Vec<u8>,
     pub len: usize,   // next packet length.
+    /// What was read of the peer.
+    pub(crate) input: crate::input::Input,
+    /// The packet that was read last, decrypted, in `input`'s memory.
+    pub(crate) packet: BytesMut,
     pub bytes: usize, // total payload bytes read/written since the last rekey
     // Sequence numbers are on 32 bits and wrap.
     // https://tools.ietf.org/html/rfc4253#section-6.4
@@ -338,6 +342,8 @@ impl SSHBuffer {
         SSHBuffer {
             buffer: Vec::new(),
             len: 0,
+            input: crate::input::Input::default(),
+            packet: BytesMut::new(),
             bytes: 0,
             seqn: Wrapping(0),
         }
@@ -386,11 +392,28 @@ impl PacketBytesWriter {
 }
 
 /// Incoming SSH packet after decryption and optional decompression.
-/// Uses Vec<u8> (not CryptoVec/mlocked) because incoming network data is not secret.
+/// Uses Bytes (not CryptoVec/mlocked) because incoming network data is not secret.
 #[derive(Debug)]
 pub(crate) struct IncomingSshPacket {
-    pub buffer: Vec<u8>,
+    pub buffer: Bytes,
     pub seqn: Wrapping<u32>,
+}
+
+impl IncomingSshPacket {
+    /// Takes the packet that was read last out of a buffer; without compression it is not copied.
+    pub(crate) fn take(
+        buffer: &mut SSHBuffer,
+        decompress: Option<&mut compression::Decompress>,
+    ) -> Result<Self, Error> {
+        // Length checked by the callers.
+        let packet = std::mem::take(&mut buffer.packet).freeze().slice(PacketWriter::PACKET_PREFIX_LEN..);
+        let payload = match decompress {
+            None | Some(compression::Decompress::None) => packet,
+            #[cfg(feature = "flate2")]
+            Some(decompress) => Bytes::copy_from_slice(decompress.decompress(&packet, &mut Vec::new())?),
+        };
+        Ok(Self { buffer: payload, seqn: buffer.seqn })
+    }
 }
 
 /// Bytes at the front of the output that were written already, before they are dropped.

@@ -1,8 +1,8 @@
-//! The TCP connection under a session: buffered, stamped, and cut when the session may no longer live.
+//! The TCP connection under a session: stamped, and cut when the session may no longer live.
 //!
 //! # Correctness
 //! A session reads all the time, whatever else it waits for; so a reading that fails ends it at once, also in the middle
-//! of a handshake or when nothing moves. Memory for reading is given back whenever nothing is left to read.
+//! of a handshake or when nothing moves.
 
 use std::{
     io,
@@ -19,14 +19,7 @@ use tokio::{
     net::TcpStream,
     time::Instant,
 };
-use tokio_util::{
-    bytes::{Buf, BytesMut},
-    io::poll_read_buf,
-    sync::{CancellationToken, WaitForCancellationFutureOwned},
-};
-
-/// What is read at once, in bytes.
-const BUFFER: usize = 64 * 1024;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// A connection that can be cut.
 #[derive(Debug)]
@@ -35,29 +28,13 @@ pub struct Transport {
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     heard_ms: Arc<AtomicU64>,
     since: Instant,
-    read: BytesMut,
 }
 
 impl Transport {
     /// Readings stamp `heard_ms` with the milliseconds since `since`, until `cut` is cancelled.
     #[must_use]
     pub fn new(stream: TcpStream, cut: CancellationToken, heard_ms: Arc<AtomicU64>, since: Instant) -> Self {
-        Self { stream, cut: Box::pin(cut.cancelled_owned()), heard_ms, since, read: BytesMut::new() }
-    }
-
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.cut.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
-        self.read.reserve(BUFFER);
-        let Poll::Ready(read) = poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.read) else {
-            self.read = BytesMut::new();
-            return Poll::Pending;
-        };
-        read?;
-        let heard = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.heard_ms.store(heard, Ordering::Relaxed);
-        Poll::Ready(Ok(()))
+        Self { stream, cut: Box::pin(cut.cancelled_owned()), heard_ms, since }
     }
 }
 
@@ -67,12 +44,12 @@ impl AsyncRead for Transport {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.read.is_empty() {
-            ready!(self.poll_fill(cx))?;
+        if self.cut.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        let n = self.read.len().min(buf.remaining());
-        buf.put_slice(&self.read[..n]);
-        self.read.advance(n);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        let heard = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.heard_ms.store(heard, Ordering::Relaxed);
         Poll::Ready(Ok(()))
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! The session loop only ever pushes and never waits, so a reader that stops holds up nobody but its own channel. What
 //! bounds the queue is the channel's window: bytes are credited to the peer when they are taken out, not when they
-//! arrive. Small packets are merged, so that the bound on bytes is one on memory too; other messages are counted.
+//! arrive. Small packets are merged, so that the bound on bytes is one on memory too; other messages are counted. Data are
+//! slices of what was read at once, which may be many times larger: what waits for long is copied to memory of its own.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,6 +17,10 @@ use crate::ChannelId;
 
 /// Packets shorter than this are merged with the one before.
 const MERGE_BELOW: usize = 4096;
+/// Data of fewer bytes are copied: the chunk that they were read in is needed again.
+const COPY_BELOW: usize = 16 * 1024;
+/// With so many bytes waiting, data that come are copied: they will wait too.
+const COPY_BEHIND: usize = 1024 * 1024;
 /// Messages that wait at most; whoever sends more without being read has its channel cut off.
 const MAX_MESSAGES: usize = 16_384;
 
@@ -57,6 +62,8 @@ struct State {
     ended: bool,
     /// Nobody reads any more.
     unread: bool,
+    /// Bytes of data in the queue.
+    waiting: usize,
     read: u32,
     credits: Option<(ChannelId, Arc<Credits>)>,
 }
@@ -64,6 +71,7 @@ struct State {
 impl State {
     fn took(&mut self, msg: &ChannelMsg) {
         let (ChannelMsg::Data { data } | ChannelMsg::ExtendedData { data, .. }) = msg else { return };
+        self.waiting = self.waiting.saturating_sub(data.len());
         let Some((id, credits)) = &self.credits else { return };
         self.read = self.read.saturating_add(u32::try_from(data.len()).unwrap_or(u32::MAX));
         if self.read >= credits.threshold {
@@ -88,6 +96,12 @@ impl State {
         *last = merged.freeze();
         true
     }
+}
+
+/// The last `len` bytes of a packet.
+pub(crate) fn data_of(packet: Bytes, len: usize) -> Bytes {
+    let data = packet.slice(packet.len() - len..);
+    if len < COPY_BELOW { Bytes::copy_from_slice(&data) } else { data }
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
@@ -127,10 +141,16 @@ impl Sender {
         self.push(msg)
     }
 
-    fn push(&self, msg: ChannelMsg) -> Result<(), ChannelMsg> {
+    fn push(&self, mut msg: ChannelMsg) -> Result<(), ChannelMsg> {
         let mut state = lock(&self.0);
         if state.unread {
             return Err(msg);
+        }
+        if let ChannelMsg::Data { data } | ChannelMsg::ExtendedData { data, .. } = &mut msg {
+            state.waiting += data.len();
+            if state.waiting > COPY_BEHIND {
+                *data = Bytes::copy_from_slice(data);
+            }
         }
         if let ChannelMsg::Data { data } = &msg
             && state.merge(data)

@@ -100,7 +100,7 @@ impl Session {
         }
     }
 
-    /// As [`Self::process_packet`], of a `CHANNEL_DATA` packet, whose data are not copied.
+    /// As [`Self::process_packet`], of a `CHANNEL_DATA` packet, whose data are not copied if they are many.
     pub(crate) async fn process_data<H: Handler>(
         &mut self,
         client: &mut H,
@@ -115,7 +115,7 @@ impl Session {
         if !self.common.is_established_channel(channel) {
             return Ok(());
         }
-        self.receive_data(client, channel, None, packet.slice(packet.len() - len..)).await
+        self.receive_data(client, channel, None, crate::channels::inbox::data_of(packet, len)).await
     }
 
     pub(crate) async fn process_packet<H: Handler>(

@@ -68,7 +68,7 @@ impl Session {
         }
     }
 
-    /// As [`Self::process_packet`], of a `CHANNEL_DATA` packet, whose data are not copied.
+    /// As [`Self::process_packet`], of a `CHANNEL_DATA` packet, whose data are not copied if they are many.
     pub(crate) async fn process_data<H: Handler + Send>(
         &mut self,
         handler: &mut H,
@@ -83,7 +83,7 @@ impl Session {
         if !self.common.is_established_channel(channel) {
             return Ok(());
         }
-        self.receive_data(handler, channel, None, packet.slice(packet.len() - len..)).await
+        self.receive_data(handler, channel, None, crate::channels::inbox::data_of(packet, len)).await
     }
 
     pub(crate) async fn process_packet<H: Handler + Send>(

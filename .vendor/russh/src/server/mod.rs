@@ -1055,7 +1055,7 @@ async fn start_reading<R: AsyncRead + Unpin>(
     mut buffer: SSHBuffer,
     mut cipher: Box<dyn OpeningKey + Send>,
 ) -> Result<(usize, R, SSHBuffer, Box<dyn OpeningKey + Send>), Error> {
-    buffer.buffer.clear();
+    buffer.packet.clear();
     let n = cipher::read(&mut stream_read, &mut buffer, &mut *cipher).await?;
     Ok((n, stream_read, buffer, cipher))
 }
@@ -1315,7 +1315,7 @@ async fn reply<H: Handler + Send>(
     let authenticated =
         session.common.encrypted.as_ref().is_some_and(|enc| matches!(enc.state, EncryptedState::Authenticated));
     if authenticated && pkt.buffer.first() == Some(&msg::CHANNEL_DATA) {
-        let packet = Bytes::from(std::mem::take(&mut pkt.buffer));
+        let packet = std::mem::take(&mut pkt.buffer);
         return session.process_data(handler, packet).await;
     }
 
