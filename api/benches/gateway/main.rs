@@ -22,6 +22,7 @@
 //! |---|---|---|
 //! | `GATEWAY_ROUNDS` | rounds of throughput and latency | 7 |
 //! | `GATEWAY_WINDOW_MS` | how long each throughput is measured | 1200 |
+//! | `GATEWAY_ONLY` | only throughputs that are named so, such as `aes;device→visitor;1 c` | all |
 //! | `GATEWAY_TUNNELS` | idle tunnels, and devices that come back | 1000 |
 //! | `GATEWAY_SSHD_TUNNELS` | the same of sshd, which takes longer | 200 |
 //! | `GATEWAY_FIRST_PORT` | ports from here on are used, twice as many as tunnels | 30000 |

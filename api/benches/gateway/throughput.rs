@@ -56,6 +56,12 @@ pub fn measure() {
 }
 
 fn ciphers(name: &str, options: &[&str], rounds: usize, floors: bool) {
+    let only = std::env::var("GATEWAY_ONLY").unwrap_or_default();
+    let wanted = |case: &usize| only.split(';').all(|word| format!("{name}, {}", CASES[*case].0).contains(word));
+    let cases: Vec<_> = (0..CASES.len()).filter(wanted).collect();
+    if cases.is_empty() {
+        return;
+    }
     let service = Service::start();
     let berth = gateway::start(1);
     let sshd = sshd::start(1);
@@ -73,7 +79,7 @@ fn ciphers(name: &str, options: &[&str], rounds: usize, floors: bool) {
     }
     let time = Duration::from_millis(setting("GATEWAY_WINDOW_MS", 1_200) as u64);
     for round in 0..rounds {
-        for case in 0..CASES.len() {
+        for &case in &cases {
             // Whoever comes after the fastest should not always be the same.
             for turn in 0..contenders.len() {
                 let at = (turn + round) % contenders.len();
@@ -85,7 +91,8 @@ fn ciphers(name: &str, options: &[&str], rounds: usize, floors: bool) {
         "{name:32} | {:>13} | {:>13} | {:>13} | {:>8} | {:>20} | {:>8}",
         "berth", "sshd", "plain proxy", "direct", "of sshd (limit)", "of plain"
     );
-    for (case, (what, ..)) in CASES.iter().enumerate() {
+    for case in cases {
+        let (what, ..) = CASES[case];
         let cell = |contender: &Contender| {
             let (speed, cost) = (median(&contender.speeds[case]) / 1e6, median(&contender.costs[case]) * 1e9);
             if contender.server.is_some() { format!("{speed:.0} ({cost:.2})") } else { format!("{speed:.0}") }
