@@ -2,12 +2,14 @@
 //!
 //! # Correctness
 //! A channel that the device does not answer is not waited for longer than [`OPEN`]; if it answers later, the channel is
-//! closed then. So many unanswered ones mean that the device is not there: the tunnel is cut.
+//! closed then. Many that stay unanswered mean that the device is not there: the tunnel is cut. A rush of visitors means
+//! nothing of the kind, so only those are counted that are overdue.
 
 use std::{
     collections::BTreeMap,
     io,
     net::SocketAddr,
+    pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -24,8 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How long the device has to reach its own service.
 const OPEN: Duration = Duration::from_secs(15);
-/// Channels that the device may owe an answer for.
-const MAX_PENDING: usize = 512;
+/// Channels that the device may owe an answer for longer than that.
+const MAX_OVERDUE: usize = 256;
 
 /// What of the device is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,7 +63,7 @@ pub struct Tunnel {
     pub shard: runtime::Handle,
     handle: Handle,
     forwards: Mutex<BTreeMap<Service, Asked>>,
-    pending: AtomicUsize,
+    overdue: AtomicUsize,
 }
 
 impl std::fmt::Debug for Tunnel {
@@ -81,8 +83,8 @@ impl Tunnel {
         handle: Handle,
     ) -> Arc<Self> {
         let shard = runtime::Handle::current();
-        let (forwards, pending) = (Mutex::default(), AtomicUsize::new(0));
-        Arc::new(Self { id, peer, cut, heard_ms, shard, handle, forwards, pending })
+        let (forwards, overdue) = (Mutex::default(), AtomicUsize::new(0));
+        Arc::new(Self { id, peer, cut, heard_ms, shard, handle, forwards, overdue })
     }
 
     fn forwards(&self) -> std::sync::MutexGuard<'_, BTreeMap<Service, Asked>> {
@@ -122,28 +124,41 @@ impl Tunnel {
     /// when it does not answer, `ConnectionAborted` when the tunnel is over.
     pub async fn open(self: &Arc<Self>, service: Service, visitor: SocketAddr) -> io::Result<Channel<Msg>> {
         let asked = self.forwards().get(&service).cloned().ok_or(io::ErrorKind::NotFound)?;
-        if self.pending.fetch_add(1, Ordering::Relaxed) >= MAX_PENDING {
-            tracing::warn!(peer = %self.peer, "a device leaves too many visitors unanswered; its tunnel is cut");
-            self.cut.cancel();
-        }
         // Goes on when nobody waits any more: a channel that the device grants must be closed.
         let tunnel = self.clone();
         let opening = tokio::spawn(async move {
             let (address, port) = (visitor.ip().to_canonical().to_string(), u32::from(visitor.port()));
             let opening =
                 tunnel.handle.channel_open_forwarded_tcpip(asked.address, asked.port, address, port);
-            let opened = tokio::select! {
-                opened = opening => opened.map_err(|e| match e {
-                    russh::Error::ChannelOpenFailure(_) => io::ErrorKind::ConnectionRefused,
-                    _ => io::ErrorKind::ConnectionAborted,
-                }),
-                () = tunnel.cut.cancelled() => Err(io::ErrorKind::ConnectionAborted),
+            let mut opening = pin!(async {
+                tokio::select! {
+                    opened = opening => opened.map_err(|e| match e {
+                        russh::Error::ChannelOpenFailure(_) => io::ErrorKind::ConnectionRefused,
+                        _ => io::ErrorKind::ConnectionAborted,
+                    }),
+                    () = tunnel.cut.cancelled() => Err(io::ErrorKind::ConnectionAborted),
+                }
+            });
+            let opened = match timeout(OPEN, &mut opening).await {
+                Ok(opened) => opened,
+                Err(_) => {
+                    tunnel.is_overdue();
+                    let opened = opening.await;
+                    tunnel.overdue.fetch_sub(1, Ordering::Relaxed);
+                    opened
+                }
             };
-            tunnel.pending.fetch_sub(1, Ordering::Relaxed);
             opened.map(CloseOnDrop::new)
         });
         let opened = timeout(OPEN, opening).await.map_err(|_| io::ErrorKind::TimedOut)?;
         Ok(opened.map_err(io::Error::other)??.take())
+    }
+
+    fn is_overdue(&self) {
+        if self.overdue.fetch_add(1, Ordering::Relaxed) >= MAX_OVERDUE {
+            tracing::warn!(peer = %self.peer, "a device leaves too many visitors unanswered; its tunnel is cut");
+            self.cut.cancel();
+        }
     }
 }
 

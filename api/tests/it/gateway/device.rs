@@ -23,6 +23,8 @@ pub enum Serves {
     Echo,
     /// Says this.
     Says(Arc<str>),
+    /// Does not even say whether it takes them in.
+    Nobody,
 }
 
 /// Takes visitors in.
@@ -49,11 +51,15 @@ impl client::Handler for Client {
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), Self::Error> {
-        reply.accept().await;
         let serves = self.serves.clone();
         tokio::spawn(async move {
+            if matches!(serves, Serves::Nobody) {
+                return std::future::pending().await;
+            }
+            reply.accept().await;
             let mut stream = channel.into_stream();
             match serves {
+                Serves::Nobody => {}
                 Serves::Echo => {
                     let (mut read, mut write) = split(stream);
                     let _ = copy(&mut read, &mut write).await;

@@ -11,7 +11,7 @@ use tokio::{
 
 use super::{
     device::{Serves, bring_up, knock, log_in},
-    kit::{Gate, PATIENCE, eventually},
+    kit::{Gate, PATIENCE, eventually, free_port},
     visit::{answers, connect, echo, ends, standing},
 };
 
@@ -104,6 +104,58 @@ async fn visitors_beyond_the_most_that_are_allowed_are_turned_away_and_the_other
     }
     drop(visitors);
     eventually(|| async { answers(lease.port).await }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rush_of_visitors_does_not_cost_a_slow_device_its_tunnel() {
+    let gate = Gate::with(|section| section.visitors_max = 2_000).await;
+    let machine = gate.machine(1);
+    let lease = gate.grant(&machine, 1).await;
+    let remote = format!("{}:127.0.0.1:{}", lease.port, echo().await);
+    let mut ssh = gate.ssh(&machine, &["-N", "-R", &remote]);
+    gate.until_up(&lease, true).await;
+    ssh.freeze(true);
+    let rush: Vec<_> = (0..700).map(|_| tokio::spawn(answers(lease.port))).collect();
+    eventually(|| async { gate.gateway.look()[0].visitors == 700 }).await;
+    sleep(Duration::from_millis(500)).await;
+    ssh.freeze(false);
+    for visitor in rush {
+        assert!(visitor.await.unwrap());
+    }
+    assert!(ssh.is_running());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_leaves_hundreds_of_visitors_unanswered_is_given_up() {
+    let gate = Gate::with(|section| section.visitors_max = 2_000).await;
+    let machine = gate.machine(1);
+    let lease = gate.grant(&machine, 1).await;
+    let device = bring_up(&gate, &machine, Serves::Nobody).await;
+    let mut visitors = Vec::new();
+    for _ in 0..300 {
+        visitors.push(connect(lease.port).await);
+    }
+    eventually(|| async { gate.gateway.look()[0].visitors == 300 }).await;
+    assert!(!device.is_closed());
+    eventually(|| async { device.is_closed() }).await;
+    // They waited as long as one waits for a service, and were let go.
+    for visitor in &mut visitors {
+        ends(visitor).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_visits_a_service_that_is_not_there_is_let_go_at_once() {
+    let gate = Gate::start().await;
+    let machine = gate.machine(1);
+    let lease = gate.grant(&machine, 1).await;
+    let remote = format!("{}:127.0.0.1:{}", lease.port, free_port().await);
+    let _ssh = gate.ssh(&machine, &["-N", "-R", &remote]);
+    gate.until_up(&lease, true).await;
+    let asked = Instant::now();
+    ends(&mut connect(lease.port).await).await;
+    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+    gate.until_up(&lease, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
