@@ -33,6 +33,8 @@ use tokio::{
 };
 use uuid::Uuid;
 
+use super::visit::listening;
+
 /// Nothing here takes longer, however busy the machine is.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -112,10 +114,12 @@ impl Gate {
         self.gateway.take(&News { whole: true, live: live.to_vec(), ..self.news() });
     }
 
-    /// Grants a lease, on a port that is free.
+    /// Grants a lease, on a port that is free; when this returns, the port is open.
     pub async fn grant(&self, machine: &Machine, epoch: u32) -> LiveLease {
         let port = free_port().await;
-        self.grant_at(machine, epoch, port).await
+        let lease = self.grant_at(machine, epoch, port).await;
+        eventually(|| async { listening(port) }).await;
+        lease
     }
 
     pub async fn grant_at(&self, machine: &Machine, epoch: u32, port: u16) -> LiveLease {

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::{
     device::{Device, Serves, bring_up},
-    kit::{Gate, Machine, eventually},
+    kit::{Gate, Machine, eventually, free_port},
     visit::{answers, ask, standing},
 };
 use crate::gateway::visit::LONG;
@@ -19,7 +19,7 @@ async fn a_thousand_tunnels_answer_each_on_its_own_port_are_cut_and_come_back() 
     let machines: Vec<_> = (0..FLEET).map(|n| gate.machine(n)).collect();
     let mut leases = Vec::new();
     for machine in &machines {
-        leases.push(gate.grant(machine, 1).await);
+        leases.push(gate.grant_at(machine, 1, free_port().await).await);
     }
     for _ in 0..2 {
         let devices = all_up(&gate, &machines).await;

@@ -139,7 +139,8 @@ pub async fn bulk(port: u16, bytes: usize, seed: u8) {
     assert_eq!(sent, heard);
 }
 
-/// Connections at a port of this machine that stand, seen from the side that has the port.
+/// Connections at a port of this machine that stand, seen from the side that has the port. One that was closed may seem
+/// to stand for a moment: a process that another test is just starting has it too, until it becomes what it shall be.
 pub fn standing(port: u16) -> usize {
     in_state(port, "01")
 }
