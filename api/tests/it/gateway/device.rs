@@ -1,6 +1,10 @@
 //! A device whose SSH client is russh, within this process.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    ops::{Deref, DerefMut},
+    sync::Arc,
+};
 
 use domain::key::PublicKey;
 use russh::{
@@ -75,15 +79,30 @@ impl client::Handler for Client {
     }
 }
 
-/// A device's session.
-pub type Device = Handle<Client>;
+/// A device's session; it ends when this is dropped.
+pub struct Device(Handle<Client>);
+
+impl Deref for Device {
+    type Target = Handle<Client>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for Device {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
 
 /// Connects without proving anything.
 pub async fn knock(to: SocketAddr, host_key: PublicKey, serves: Serves) -> Result<Device, russh::Error> {
     let stream = TcpStream::connect(to).await?;
     stream.set_nodelay(true)?;
     let config = client::Config { window_size: 4 * 1024 * 1024, ..client::Config::default() };
-    client::connect_stream(Arc::new(config), stream, Client { host_key, serves }).await
+    let client = Client { host_key, serves };
+    Ok(Device(client::connect_stream(Arc::new(config), stream, client).await?))
 }
 
 /// Connects and proves who it is; `None` when the gateway does not believe it.

@@ -165,15 +165,14 @@ async fn visitors_who_are_gone_are_forgotten_whoever_left_first() {
     let remembered = Arc::new(AtomicUsize::new(usize::MAX));
     let config = Arc::new(ssh::config((*machine.key).clone(), &gate.gateway.shared().settings));
     let handler = Remembers(remembered.clone());
-    let (running, device) = tokio::join!(
+    let (handle, device) = tokio::join!(
         async {
             let (stream, _) = listener.accept().await.unwrap();
-            server::run_stream(config, stream, handler).await.unwrap()
+            server::run_stream(config, stream, handler).await.unwrap().handle()
         },
         log_in(at, machine.public(), &machine, Serves::Says("hello".into())),
     );
     let device = device.unwrap().unwrap();
-    let handle = running.handle();
     for n in 0..2_000 {
         let opening = handle.channel_open_forwarded_tcpip("localhost", 80, "127.0.0.1", n);
         let mut visitor = opening.await.unwrap().into_stream();

@@ -43,7 +43,7 @@ async fn a_thousand_tunnels_answer_each_on_its_own_port_are_cut_and_come_back() 
     // All leases end at once, and with them all ports.
     let devices = all_up(&gate, &machines).await;
     gate.tell(&[]);
-    eventually(|| async { devices.iter().all(Device::is_closed) }).await;
+    eventually(|| async { devices.iter().all(|device| device.is_closed()) }).await;
     eventually(|| async { standing(gate.gateway.ssh.port()) == 0 }).await;
     for lease in &leases {
         assert!(tokio::net::TcpStream::connect(("127.0.0.1", lease.port)).await.is_err());
