@@ -3,6 +3,7 @@
 mod device;
 mod endings;
 mod faults;
+mod bulk;
 mod forwards;
 mod kit;
 mod many;
