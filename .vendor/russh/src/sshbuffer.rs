@@ -207,6 +207,8 @@ fn installing_a_cipher_starts_a_new_write_key_epoch() {
 #[cfg(test)]
 #[tokio::test]
 async fn automatic_rekey_read_counter_tracks_payload_bytes() {
+    use tokio::io::AsyncWriteExt;
+
     let payload = b"inbound rekey accounting";
     let mut writer = PacketWriter::clear();
     writer.packet_raw(payload).unwrap();
