@@ -10,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     config::{Config, VolumeConfig},
+    identity,
     run::Agent,
     service, status,
     workload::Workload,
@@ -52,6 +53,8 @@ enum Command {
     Check,
     /// Print the systemd unit that runs this program with this agent.json.
     Unit,
+    /// Print the device's own key as OpenSSH reads it, for a tunnel of your own making.
+    SshKey,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -129,6 +132,11 @@ fn dispatch(cli: &Cli, make: &MakeWorkload<'_>) -> anyhow::Result<ExitCode> {
         Command::Check => {
             let sound = runtime()?.block_on(status::check(&cli.config, make))?;
             Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::SshKey => {
+            let config = Config::load(&cli.config)?;
+            print!("{}", identity::openssh(&config.data_dir)?.as_str());
+            Ok(ExitCode::SUCCESS)
         }
         Command::Unit => {
             let program = std::env::current_exe().context("cannot tell where this program is")?;

@@ -2,8 +2,14 @@
 
 use std::{io, path::Path};
 
+use anyhow::ensure;
 use domain::key::PublicKey;
 use ed25519_dalek::SigningKey;
+use russh::keys::{
+    PrivateKey,
+    ssh_key::{LineEnding, private::Ed25519Keypair},
+};
+use zeroize::Zeroizing;
 
 use crate::{
     dice, file,
@@ -36,6 +42,18 @@ pub fn load_or_create(data_dir: &Path, bound: bool) -> io::Result<SigningKey> {
     Ok(key)
 }
 
+/// The device key as OpenSSH reads it.
+///
+/// # Errors
+/// When there is none: it is made when the agent first runs.
+pub fn openssh(data_dir: &Path) -> anyhow::Result<Zeroizing<String>> {
+    let path = data_dir.join("device.key");
+    ensure!(path.exists(), "{} does not exist; the agent makes it when it first runs", path.display());
+    let key = load_or_create(data_dir, true)?;
+    let pair = Ed25519Keypair::from_seed(key.as_bytes());
+    Ok(PrivateKey::new(pair.into(), "berth device")?.to_openssh(LineEnding::LF)?)
+}
+
 /// Its public half.
 #[must_use]
 pub fn public(key: &SigningKey) -> PublicKey {
@@ -47,6 +65,15 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn openssh_reads_the_same_key() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(openssh(directory.path()).unwrap_err().to_string().contains("does not exist"));
+        let key = load_or_create(directory.path(), false).unwrap();
+        let shown = PrivateKey::from_openssh(openssh(directory.path()).unwrap().as_str()).unwrap();
+        assert_eq!(shown.public_key().key_data().ed25519().unwrap().0, public(&key).0);
+    }
 
     #[test]
     fn the_key_is_made_once_private_and_never_replaced() {

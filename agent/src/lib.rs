@@ -5,6 +5,7 @@
 //! berth-agent run    --config agent.json   # what the service manager starts
 //! berth-agent status --config agent.json --json
 //! berth-agent unit   --config agent.json   # prints the systemd unit that runs it
+//! berth-agent ssh-key --config agent.json  # the device's key as OpenSSH reads it
 //! berth-agent erase  --i-am-the-owner      # breaks a running rental; the agent must be stopped
 //! ```
 //!

@@ -57,7 +57,8 @@ pub fn measure() {
 
 fn ciphers(name: &str, options: &[&str], rounds: usize, floors: bool) {
     let only = std::env::var("GATEWAY_ONLY").unwrap_or_default();
-    let wanted = |case: &usize| only.split(';').all(|word| format!("{name}, {}", CASES[*case].0).contains(word));
+    let wanted =
+        |case: &usize| only.split(';').all(|word| format!("{name}, {}", CASES[*case].0).contains(word));
     let cases: Vec<_> = (0..CASES.len()).filter(wanted).collect();
     if cases.is_empty() {
         return;

@@ -101,11 +101,13 @@ impl<'a> Life<'a> {
                 continue;
             }
             let rental = self.market.handed_over(renter, &order)?;
-            let (name, ssh, password) = (renter.name, rental.ssh(), &rental.password);
+            let (name, site) = (renter.name, self.market.site(&rental).await?);
             self.say(&format!(
-                "{name} rents \"{title}\": {ssh}, password {password}, token {}",
+                "{name} rents \"{title}\", token {}, and until the term is over:",
                 rental.token
             ));
+            println!("{:22}{}    # password {}", "", rental.ssh(), rental.password);
+            println!("{:22}curl {site}", "");
             self.rentals.push(rental);
         }
         for name in refused {

@@ -58,6 +58,9 @@ fn introduce(market: &Market, data: &DataDir) {
     );
     println!("  the files   {}", data.path().display());
     println!(
+        "Whoever rents is shown the ssh and curl commands that lead to the device, through the gateway."
+    );
+    println!(
         "It sells at {node}, a stand-in for an OpenBazaar node; user {USER}, password {PASSWORD}. Coins are worth nothing:"
     );
     println!("  listings    curl -u {USER}:{PASSWORD} {node}/ob/listings");

@@ -1,6 +1,6 @@
 //! The demo's server, its OpenBazaar node and its people.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context;
 use domain::{
@@ -49,6 +49,8 @@ pub struct Market {
     pub server: Server,
     /// Its address.
     pub base: String,
+    /// Where devices are reached by name.
+    pub http: SocketAddr,
     /// The node that it sells on.
     pub bazaar: Bazaar,
     /// Owns devices.
@@ -109,6 +111,7 @@ impl Market {
         let roles = if scheduled { Roles::default() } else { Roles::of(&[Part::Api, Part::Steward]) };
         let gateway = gateway::open(&app.config.gateway, &data.gateway(), Clock::System).await?;
         let mut server = Server::start(app.clone(), listener, &roles).await?;
+        let http = gateway.http.context("the demo's gateway takes visitors by name")?;
         server.run_gateway(gateway);
         let somebody = async |name: &str, role: Role, payout_address: Option<&str>| {
             let by = app.by_system(SystemPart::Cli, None);
@@ -128,6 +131,7 @@ impl Market {
             app: app.clone(),
             server,
             base,
+            http,
             bazaar,
             data: data.clone(),
         })
@@ -156,6 +160,13 @@ impl Market {
             api: Client::new(&self.base, &token)?,
             token,
         })
+    }
+
+    /// The address of what a renter's device serves, as their contract names it.
+    pub async fn site(&self, rental: &Rental) -> anyhow::Result<String> {
+        let contract = rental.api.get(&format!("/v1/contracts/{}", rental.contract)).await?;
+        let name = contract["access"]["name"].as_str().context("a rental that runs has a name")?;
+        Ok(format!("http://{name}:{}/", self.http.port()))
     }
 
     /// Ada enrols a device and switches it on.

@@ -12,7 +12,7 @@ use super::{
     bazaar::{Renter, btc, rental},
     client::until,
     market::{ADA, Market, Rental},
-    visit::{Visit, is_closed},
+    visit::{Visit, is_closed, web},
 };
 use crate::{app::DataDir, clock::Clock, config::Config, openbazaar::Connector, scheduler};
 
@@ -144,8 +144,11 @@ impl Story {
         let visit = Visit::begin(rented).await?;
         let thesis = visit.run("cat thesis.txt").await?;
         ensure!(thesis == "Rita's only copy", "her shell is on her device, not where it says {thesis:?}");
+        let site = self.market.site(rented).await?;
+        let page = web(&site, self.market.http).await?;
+        ensure!(page.contains("thesis.txt"), "her web site is on her device, not what says {page:?}");
         let text = format!(
-            "{} leads through the gateway to her device; its host key is the one in her contract",
+            "{} leads through the gateway to her device, under the host key in her contract, and {site} to its web server",
             rented.ssh()
         );
         self.say("visit", &text);

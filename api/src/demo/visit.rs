@@ -1,8 +1,9 @@
 //! A renter visits the rented device, as `ssh` does.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, ensure};
+use reqwest::Url;
 use russh::{
     ChannelMsg,
     client::{self, Handle},
@@ -70,6 +71,13 @@ impl Visit {
     pub fn is_over(&self) -> bool {
         self.0.is_closed()
     }
+}
+
+/// What a web site says; its name is looked for at the gateway, whatever this machine thinks of it.
+pub async fn web(site: &str, gateway: SocketAddr) -> anyhow::Result<String> {
+    let name = Url::parse(site)?.host_str().context("a site has a name")?.to_owned();
+    let client = reqwest::Client::builder().timeout(PATIENCE).resolve(&name, gateway).build()?;
+    Ok(client.get(site).send().await?.error_for_status()?.text().await?)
 }
 
 /// Whether nobody answers at a port.

@@ -64,9 +64,14 @@ impl World {
     }
 
     pub fn start(&mut self) {
-        let listen = format!("127.0.0.1:{}", self.port);
-        let server = self.berth().args(["serve", "--listen", &listen]).stdout(Stdio::null()).spawn().unwrap();
+        let server =
+            self.berth().args(["serve", "--listen", &self.address()]).stdout(Stdio::null()).spawn().unwrap();
         self.server = Some(server);
+    }
+
+    /// Where the API is.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
     }
 
     pub fn kill(&mut self) {

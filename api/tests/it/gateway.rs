@@ -1,9 +1,10 @@
 //! The gateway against stock OpenSSH.
 
+mod apart;
+mod bulk;
 mod device;
 mod endings;
 mod faults;
-mod bulk;
 mod forwards;
 mod kit;
 mod many;

@@ -8,7 +8,10 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::kit::{Gate, PATIENCE, echo};
+use super::{
+    kit::{Gate, PATIENCE},
+    visit::echo,
+};
 
 const BYTES: usize = 12_000_000;
 const VISITORS: usize = 6;
@@ -59,7 +62,8 @@ async fn much_data_arrive_unchanged_though_some_read_slowly() {
     let _ssh = gate.ssh(&machine, &["-N", "-R", &format!("{}:127.0.0.1:{service}", lease.port)]);
     gate.until_up(&lease, true).await;
     let mut visits: JoinSet<_> = (0..VISITORS).map(|n| visit(lease.port, n, n % 3 == 0)).collect();
-    while let Some(visited) = tokio::time::timeout(2 * PATIENCE, visits.join_next()).await.expect("they end") {
+    while let Some(visited) = tokio::time::timeout(2 * PATIENCE, visits.join_next()).await.expect("they end")
+    {
         visited.unwrap();
     }
 }

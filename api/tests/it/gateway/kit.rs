@@ -205,7 +205,7 @@ pub async fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     loop {
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = 10_000 + (std::process::id() as u16).wrapping_mul(37).wrapping_add(n) % 20_000;
+        let port = 10_000 + (std::process::id() as u16).wrapping_mul(37).wrapping_add(n) % 10_000;
         if TcpListener::bind(("127.0.0.1", port)).await.is_ok() {
             return port;
         }
