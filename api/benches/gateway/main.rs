@@ -1,6 +1,6 @@
 //! The tunnel gateway beside stock OpenSSH: throughput, latency, memory, and a thousand devices that come back at once.
 //!
-//! `cargo bench -p berth-api --bench gateway`; about eight minutes, after the build. Needs `ssh` and `sshd` (Debian:
+//! `cargo bench -p berth-api --bench gateway`; about five minutes, after the build. Needs `ssh` and `sshd` (Debian:
 //! openssh-client and openssh-server; the server need not run).
 //!
 //! Everything is measured in one run, the contenders in turn within each round, on the loopback: Berth's gateway and an
