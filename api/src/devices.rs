@@ -29,6 +29,7 @@ use crate::{
     execute::{By, Done, ExecuteError},
     halves,
     polls::tombstone,
+    roles::{Part, Roles},
 };
 
 /// A newly enrolled device.
@@ -190,7 +191,9 @@ async fn lease_port(
     by: &By,
 ) -> Result<(GatewayName, PortLeased), Problem> {
     let mut refusal = None;
-    for range in app.gateways.ranges(&app.leases.counts(), &app.config.gateway) {
+    let roles = app.config.roles.parse::<Roles>().map_err(|e| Problem::internal(&e))?;
+    let own = roles.has(Part::Gateway).then_some(&app.config.gateway);
+    for range in app.gateways.ranges(&app.leases.counts(), own) {
         let (subdomain, first, last) = (Subdomain::of(device, epoch), range.first, range.last);
         let command = GatewayCommand::LeasePort { device, epoch, subdomain, first, last };
         match app.executor.execute::<Gateway>(&range.name, command, by).await {
@@ -204,7 +207,12 @@ async fn lease_port(
             }
         }
     }
-    let refusal = refusal.ok_or_else(Problem::overloaded)?;
+    let no_gateway = || {
+        let detail = "no gateway is there that could give the device a port";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no-gateway", detail, "wait, and ask again")
+            .retry_after(5)
+    };
+    let refusal = refusal.ok_or_else(no_gateway)?;
     call_attention(app, device, "no port", &refusal.to_string()).await?;
     Err(refusal.into())
 }

@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use axum::http::StatusCode;
 use domain::{
     id::{DeviceId, Epoch, GatewayName},
     key::PublicKey,
@@ -156,9 +157,10 @@ impl Gateways {
         known.map_or_else(|| own.domain().to_owned(), |known| known.announcement.domain.clone())
     }
 
-    /// The gateways that a lease can be at, the emptiest first; this server's own when none is there.
+    /// The gateways that a lease can be at, the emptiest first; when none is there, the one that this process is about to
+    /// run, if any.
     #[must_use]
-    pub fn ranges(&self, counts: &BTreeMap<GatewayName, usize>, own: &config::Gateway) -> Vec<Range> {
+    pub fn ranges(&self, counts: &BTreeMap<GatewayName, usize>, own: Option<&config::Gateway>) -> Vec<Range> {
         let size = |range: &Range| usize::from(range.last - range.first) + 1;
         let there = |(name, known): (&GatewayName, &Known)| {
             let Announcement { first_port: first, last_port: last, draining, .. } = known.announcement;
@@ -167,7 +169,7 @@ impl Gateways {
         let mut ranges: Vec<_> = self.state().gateways.iter().filter_map(there).collect();
         let fullness = |range: &Range| counts.get(&range.name).copied().unwrap_or(0) * 10_000 / size(range);
         ranges.sort_by_key(|range| (fullness(range), range.name.clone()));
-        if ranges.is_empty() {
+        if let Some(own) = own.filter(|_| ranges.is_empty()) {
             ranges.push(Range { name: own.name.clone(), first: own.first_port, last: own.last_port });
         }
         ranges
@@ -178,33 +180,39 @@ impl Gateways {
     pub fn tunnel(&self, device: DeviceId, epoch: Epoch) -> Option<TunnelReport> {
         let state = self.state();
         let (_, at, report) = state.tunnels.get(&device)?;
-        let mut report = Some(*report).filter(|report| report.epoch == epoch)?;
-        if at.elapsed() >= SILENT_AFTER {
-            (report.heard_s_ago, report.visitors) = (None, 0);
-        }
-        Some(report)
+        Some(*report).filter(|report| report.epoch == epoch).map(|report| aged(*at, report))
     }
 
     /// Every tunnel reported, by gateway.
     #[must_use]
     pub fn tunnels(&self) -> Vec<(GatewayName, TunnelReport)> {
-        self.state().tunnels.values().map(|(name, _, report)| (name.clone(), *report)).collect()
+        let aged =
+            |(name, at, report): &(GatewayName, Instant, TunnelReport)| (name.clone(), aged(*at, *report));
+        self.state().tunnels.values().map(aged).collect()
     }
 
+    /// Takes what a gateway says; whether that is news, or `None` when another one of its name is there.
     fn take(
         &self,
         name: &GatewayName,
         announcement: Announcement,
         tunnels: &[TunnelReport],
         now: Time,
-    ) -> bool {
+    ) -> Option<bool> {
         let mut state = self.state();
+        let another = |known: &Known| {
+            let key = known.announcement.host_key;
+            known.is_there() && !known.announcement.draining && key != announcement.host_key
+        };
+        if state.gateways.get(name).is_some_and(another) {
+            return None;
+        }
         let (heard, up) =
             (Instant::now(), tunnels.iter().filter(|report| report.heard_s_ago.is_some()).count());
         let before = state.gateways.get(name);
         let fresh = before.is_none_or(|known| known.announcement != announcement || !known.is_there());
         if before.is_none() && state.gateways.len() >= MAX_GATEWAYS {
-            return false;
+            return None;
         }
         let same = before.is_some_and(|known| known.announcement.instance == announcement.instance);
         let since = before.filter(|_| same).map_or(now, |known| known.since);
@@ -214,8 +222,16 @@ impl Gateways {
         for report in tunnels {
             state.tunnels.insert(report.device, (name.clone(), heard, *report));
         }
-        fresh
+        Some(fresh)
     }
+}
+
+/// What is still true of a report: of a gateway that is silent, no tunnel is known to be up.
+fn aged(at: Instant, mut report: TunnelReport) -> TunnelReport {
+    if at.elapsed() >= SILENT_AFTER {
+        (report.heard_s_ago, report.visitors) = (None, 0);
+    }
+    report
 }
 
 /// A key as OpenSSH writes it.
@@ -230,23 +246,31 @@ pub fn openssh(key: PublicKey) -> String {
 /// Takes a gateway's report. Devices that were heard over their tunnels live.
 ///
 /// # Errors
-/// When a lost device was heard of and the log cannot be written.
+/// When another gateway of that name is there, or a lost device was heard of and the log cannot be written.
 pub async fn report(
     app: &App,
     name: &GatewayName,
     announcement: Announcement,
-    tunnels: &[TunnelReport],
+    mut tunnels: Vec<TunnelReport>,
 ) -> Result<(), Problem> {
-    if app.gateways.take(name, announcement, tunnels, app.clock.time()) {
+    // A gateway speaks for the leases that it holds, and for no others.
+    let its_own = |report: &TunnelReport| {
+        let lease = app.leases.of(report.device);
+        lease.is_some_and(|lease| lease.epoch == report.epoch && lease.gateway == *name)
+    };
+    tunnels.retain(its_own);
+    let fresh = app.gateways.take(name, announcement, &tunnels, app.clock.time());
+    let fresh = fresh.ok_or_else(|| {
+        let detail = format!("another gateway named {name} is there, with another SSH key");
+        let action = "give each gateway a name of its own, or wait half a minute until the other is gone";
+        Problem::new(StatusCode::CONFLICT, "gateway-name-taken", detail, action)
+    })?;
+    if fresh {
         // Devices learn where their tunnels end.
         tunnels.iter().for_each(|report| app.feed.wake(report.device));
     }
-    let lives = |report: &&TunnelReport| {
-        let lease = app.leases.of(report.device);
-        report.heard_s_ago.is_some_and(|ago| ago < FRESH_S)
-            && lease.is_some_and(|lease| lease.epoch == report.epoch && lease.gateway == *name)
-    };
-    let alive: Vec<_> = tunnels.iter().filter(lives).map(|report| report.device).collect();
+    let alive = tunnels.iter().filter(|report| report.heard_s_ago.is_some_and(|ago| ago < FRESH_S));
+    let alive: Vec<_> = alive.map(|report| report.device).collect();
     alive.iter().for_each(|device| app.heard_of(*device));
     for device in app.leases.lost(&alive) {
         devices::heard_of(app, device).await?;

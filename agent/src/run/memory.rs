@@ -253,6 +253,8 @@ impl Agent {
         };
         self.gateway = match word.said() {
             Said::Run { epoch, gateway: Some(gateway), .. } => Some((*epoch, gateway.clone())),
+            // A server that has just started may not have heard of its gateways yet.
+            Said::Run { epoch, gateway: None, .. } => self.gateway.take().filter(|(of, _)| of == epoch),
             _ => None,
         };
         self.clear_way();

@@ -45,7 +45,7 @@ pub fn serve(folder: &str, ssh: &str, leases: &str) {
         let settings = Settings::new(&section).expect("settings");
         let gateway = Gateway::start(settings, Path::new(folder), listener).expect("it starts");
         let live = (0..leases.parse().expect("a number")).map(lease).collect();
-        gateway.take(&News { version: 0, whole: true, live, ended: vec![] });
+        gateway.take(&News { source: uuid::Uuid::nil(), version: 0, whole: true, live, ended: vec![] });
         let host_key = russh::keys::PublicKey::from(KeyData::Ed25519(Ed25519PublicKey(gateway.host_key.0)));
         println!("{}\n{}", gateway.ssh, host_key.to_openssh().expect("a key"));
         std::future::pending::<()>().await;

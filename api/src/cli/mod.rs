@@ -131,7 +131,7 @@ pub fn main() -> ExitCode {
     // Whatever is written holds people's data: nobody else reads it.
     rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o077));
     let quiet = !matches!(command, Command::Serve(_));
-    let filter = common.log.clone().unwrap_or_else(|| if quiet { "warn" } else { "info" }.into());
+    let filter = common.log.clone().unwrap_or_else(|| if quiet { "warn" } else { "info,russh=off" }.into());
     if let Err(e) = telemetry::start(&filter, common.log_format) {
         eprintln!("berth: --log {filter:?} cannot be read: {e}");
         return ExitCode::from(2);

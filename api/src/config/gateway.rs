@@ -108,7 +108,7 @@ impl Default for Gateway {
             ssh_listen: String::new(),
             ssh_port: 0,
             keepalive_s: 15,
-            visitors_max: 256,
+            visitors_max: 128,
             lease_kib_per_s: 0,
             drain_s: 10,
             proxy_protocol: SendProxy::Off,

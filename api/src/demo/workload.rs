@@ -8,7 +8,7 @@
 mod shell;
 mod web;
 
-use std::{net::SocketAddr, path::Path};
+use std::{io::Write, net::SocketAddr, os::unix::fs::OpenOptionsExt, path::Path};
 
 use agent::workload::{Services, Tenancy, Workload, WorkloadError};
 use async_trait::async_trait;
@@ -72,7 +72,8 @@ fn host_key(folder: &Path) -> anyhow::Result<PrivateKey> {
         return Ok(PrivateKey::from_openssh(text)?);
     }
     let key = PrivateKey::new(Ed25519Keypair::from_seed(&random_bytes()).into(), "")?;
-    std::fs::write(&path, key.to_openssh(LineEnding::LF)?.as_bytes())?;
+    let mut file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(&path)?;
+    file.write_all(key.to_openssh(LineEnding::LF)?.as_bytes())?;
     Ok(key)
 }
 

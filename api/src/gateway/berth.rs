@@ -10,6 +10,7 @@
 //! that comes later replaces the one before and cancels it; one that ends removes only itself.
 
 use std::{
+    net::IpAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -23,7 +24,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{leases::LiveLease, limiter::Limiter, tunnel::Tunnel};
+use super::{
+    crowd::{self, Crowd},
+    leases::LiveLease,
+    limiter::Limiter,
+    tunnel::Tunnel,
+};
 
 /// Counts what passed through a lease.
 #[derive(Debug, Default)]
@@ -34,6 +40,13 @@ pub struct Traffic {
     pub from_device: AtomicU64,
     /// Visitors' connections, ended ones included.
     pub connections: AtomicU64,
+}
+
+/// A visitor's place; given back when dropped.
+#[derive(Debug)]
+pub struct Visitor {
+    _any: OwnedSemaphorePermit,
+    _one: crowd::Place,
 }
 
 /// A lease's place at this gateway.
@@ -48,6 +61,7 @@ pub struct Berth {
     /// Bounds what passes, in each direction.
     pub limits: Option<[Limiter; 2]>,
     visitors: Arc<Semaphore>,
+    of_one: Crowd,
     max_visitors: usize,
     tunnel: watch::Sender<Option<Arc<Tunnel>>>,
     changing: Mutex<()>,
@@ -63,6 +77,8 @@ impl Berth {
             traffic: Traffic::default(),
             limits: bytes_per_s.map(|rate| [Limiter::new(rate), Limiter::new(rate)]),
             visitors: Arc::new(Semaphore::new(max_visitors)),
+            // One address leaves room for others: the renter must find a place.
+            of_one: Crowd::new(u32::try_from(max_visitors.div_ceil(2)).unwrap_or(u32::MAX)),
             max_visitors,
             tunnel: watch::Sender::new(None),
             changing: Mutex::default(),
@@ -118,12 +134,13 @@ impl Berth {
         }
     }
 
-    /// Lets one more visitor in; `None` when there are too many.
+    /// Lets one more visitor in; `None` when there are too many, of all or of one address.
     #[must_use]
-    pub fn let_in(&self) -> Option<OwnedSemaphorePermit> {
-        let permit = self.visitors.clone().try_acquire_owned().ok()?;
+    pub fn let_in(&self, address: IpAddr) -> Option<Visitor> {
+        let one = self.of_one.enter(address)?;
+        let any = self.visitors.clone().try_acquire_owned().ok()?;
         self.traffic.connections.fetch_add(1, Ordering::Relaxed);
-        Some(permit)
+        Some(Visitor { _any: any, _one: one })
     }
 
     /// Visitors that are connected.

@@ -27,6 +27,11 @@ use super::{
     tunnel::{Asked, Tunnel},
 };
 
+/// Forwards that a session may ask for in vain.
+const MAX_REFUSALS: u32 = 20;
+/// Characters of an address that are shown.
+const MAX_SHOWN: usize = 64;
+
 /// One client.
 pub struct Client {
     gateway: Arc<Shared>,
@@ -38,6 +43,7 @@ pub struct Client {
     place: Option<(Place, oneshot::Sender<()>)>,
     berth: Option<Arc<Berth>>,
     tunnel: Option<Arc<Tunnel>>,
+    refusals: u32,
 }
 
 impl Client {
@@ -51,7 +57,7 @@ impl Client {
         place: (Place, oneshot::Sender<()>),
     ) -> Self {
         let place = Some(place);
-        Self { gateway, peer, id, cut, heard_ms, place, berth: None, tunnel: None }
+        Self { gateway, peer, id, cut, heard_ms, place, berth: None, tunnel: None, refusals: 0 }
     }
 
     fn berth_of(&self, user: &str, key: &SshKey) -> Option<Arc<Berth>> {
@@ -94,7 +100,7 @@ impl Handler for Client {
     async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
         self.berth = self.berth_of(user, key.public_key);
         let Some(berth) = &self.berth else {
-            tracing::info!(peer = %self.peer, "a key that holds no lease here was refused");
+            tracing::debug!(peer = %self.peer, "a key that holds no lease here was refused");
             return Ok(refused());
         };
         // From here on the session ends with the lease.
@@ -115,7 +121,12 @@ impl Handler for Client {
         session: &mut Session,
     ) -> Result<bool, Self::Error> {
         let Some((berth, service)) = self.asked(address, *port) else {
+            self.refusals += 1;
+            if self.refusals > MAX_REFUSALS {
+                self.cut.cancel();
+            }
             let (peer, port) = (self.peer, *port);
+            let address: String = address.chars().take(MAX_SHOWN).collect();
             tracing::info!(%peer, address = address.escape_debug().to_string(), port, "a forward was refused");
             return Ok(false);
         };

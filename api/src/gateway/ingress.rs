@@ -42,7 +42,7 @@ use self::{
     acme::{Acme, Now},
     certificate::{Certificate, Files},
     headers::Scheme,
-    hub::{Crowd, Hub, Origin, Termination},
+    hub::{Hub, Origin, Termination},
     settings::seconds,
     socket::Socket,
 };
@@ -50,6 +50,7 @@ pub use self::{
     routes::{Dial, Found, Routes, Stream},
     settings::{SendProxy, Settings},
 };
+use super::crowd::Crowd;
 pub use crate::gateway::tunnel::Service;
 use crate::listen;
 

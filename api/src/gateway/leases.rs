@@ -27,8 +27,9 @@ use projections::{
     views::{MAX_LIMIT, Page, devices::DeviceRow},
 };
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::app::App;
 
@@ -36,6 +37,8 @@ use crate::app::App;
 const POLL: Duration = Duration::from_millis(250);
 /// How long to wait before a failed reading is tried again.
 const RETRY: Duration = Duration::from_millis(250);
+/// How long the last reading stands when the log cannot be read.
+const VOUCHED: Duration = Duration::from_secs(30);
 /// Changes remembered for gateways that were away for a moment.
 const MAX_CHANGES: usize = 10_000;
 
@@ -68,6 +71,9 @@ pub struct EndedLease {
 /// What changed: ends first, then what was granted; what is told twice changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct News {
+    /// Who tells: different after every start of a server, because a log that was restored may have other events at the
+    /// same positions.
+    pub source: Uuid,
     /// To ask with the next time.
     pub version: Position,
     /// Whether `live` is all there is: what it does not name is over.
@@ -91,6 +97,7 @@ struct State {
     changes: VecDeque<(Position, Change)>,
     /// Changes before this version are not remembered.
     floor: Position,
+    source: Uuid,
 }
 
 /// The live leases of all gateways.
@@ -118,13 +125,15 @@ impl Leases {
         self.version.subscribe()
     }
 
-    /// What changed at a gateway since `version`; `None` until the log was read.
+    /// What changed at a gateway since the news `(source, version)`; `None` while the log cannot be read.
     #[must_use]
-    pub fn since(&self, gateway: &GatewayName, version: Option<Position>) -> Option<News> {
+    pub fn since(&self, gateway: &GatewayName, told: Option<(Uuid, Position)>) -> Option<News> {
         let state = self.state();
         let now = (*self.version.borrow())?;
-        let mut news = News { version: now, whole: false, live: Vec::new(), ended: Vec::new() };
-        let Some(since) = version.filter(|since| (state.floor..=now).contains(since)) else {
+        let source = state.source;
+        let mut news = News { source, version: now, whole: false, live: Vec::new(), ended: Vec::new() };
+        let told = told.filter(|(by, since)| *by == source && (state.floor..=now).contains(since));
+        let Some((_, since)) = told else {
             news.whole = true;
             news.live = state.live.values().filter(|lease| lease.gateway == *gateway).cloned().collect();
             return Some(news);
@@ -216,14 +225,19 @@ impl Leases {
 /// Follows the log until stopped.
 pub async fn run(app: App, stop: CancellationToken) {
     let mut hint = app.executor.log().follow();
-    let mut next = None;
+    let (mut next, mut failing) = (None, None);
     loop {
         match catch_up(&app, &mut next).await {
             Ok(()) => {
+                failing = None;
                 app.leases.version.send_if_modified(|version| std::mem::replace(version, next) != next);
             }
             Err(e) => {
                 tracing::error!(error = %e, "the gateways' leases cannot be read; trying again");
+                // What cannot be read any more is not vouched for.
+                if failing.get_or_insert_with(Instant::now).elapsed() > VOUCHED {
+                    app.leases.version.send_replace(None);
+                }
                 tokio::time::sleep(RETRY).await;
             }
         }
@@ -267,7 +281,8 @@ async fn begin(app: &App) -> anyhow::Result<Position> {
             }
         }
     }
-    *app.leases.state() = State { live, lost, changes: VecDeque::new(), floor: checkpoint };
+    let source = app.fresh_id();
+    *app.leases.state() = State { live, lost, changes: VecDeque::new(), floor: checkpoint, source };
     Ok(checkpoint)
 }
 

@@ -3,12 +3,12 @@
 //! Whoever passes more than is in the bucket waits until it has filled again, so that over any time no more passes than
 //! the rate allows, plus one bucket.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep_until},
+};
 
 /// What may pass at once after a pause.
 const BURST: Duration = Duration::from_millis(250);
@@ -17,7 +17,8 @@ const BURST: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub struct Limiter {
     bytes_per_s: u64,
-    /// When all that has passed would have passed at the rate.
+    /// When all that has passed would have passed at the rate. Held by whoever waits: one waits, others wait for their
+    /// turn, and who leaves the queue owes nothing.
     paid: Mutex<Option<Instant>>,
 }
 
@@ -31,17 +32,14 @@ impl Limiter {
     /// Waits until `bytes` may pass.
     pub async fn pass(&self, bytes: usize) {
         let time = Duration::from_secs_f64(bytes as f64 / self.bytes_per_s as f64);
+        let mut paid = self.paid.lock().await;
         let now = Instant::now();
-        let due = {
-            let mut paid = self.paid.lock().unwrap_or_else(PoisonError::into_inner);
-            let from = paid.unwrap_or(now).max(now.checked_sub(BURST).unwrap_or(now));
-            let due = from + time;
-            *paid = Some(due);
-            due
-        };
+        let from = paid.unwrap_or(now).max(now.checked_sub(BURST).unwrap_or(now));
+        let due = from + time;
         if due > now {
             sleep_until(due).await;
         }
+        *paid = Some(due);
     }
 }
 
@@ -62,5 +60,17 @@ mod tests {
         let start = Instant::now();
         limiter.pass(200_000).await;
         assert!(start.elapsed() < Duration::from_millis(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_leaves_before_its_turn_costs_the_others_nothing() {
+        let limiter = Limiter::new(1_000_000);
+        limiter.pass(500_000).await;
+        let start = Instant::now();
+        for _ in 0..100 {
+            let _ = tokio::time::timeout(Duration::from_millis(1), limiter.pass(10_000_000)).await;
+        }
+        limiter.pass(100_000).await;
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
     }
 }

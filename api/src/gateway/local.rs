@@ -47,12 +47,12 @@ pub fn tunnels(gateway: &Gateway) -> Vec<TunnelReport> {
 
 /// Keeps the gateway's leases as the log has them, until stopped.
 pub async fn follow(app: App, gateway: Gateway, stop: CancellationToken) {
-    let (mut changed, mut version) = (app.leases.watch(), None);
+    let (mut changed, mut told) = (app.leases.watch(), None);
     let name = gateway.shared().settings.name.clone();
     loop {
         changed.mark_unchanged();
-        if let Some(news) = app.leases.since(&name, version) {
-            version = Some(news.version);
+        if let Some(news) = app.leases.since(&name, told) {
+            told = Some((news.source, news.version));
             gateway.take(&news);
         }
         tokio::select! {
@@ -70,7 +70,7 @@ pub async fn report(app: App, gateway: Gateway, stop: CancellationToken) {
     loop {
         let name = &gateway.shared().settings.name;
         let (announcement, tunnels) = (announcement(&gateway, &section, instance), tunnels(&gateway));
-        if let Err(e) = gateways::report(&app, name, announcement, &tunnels).await {
+        if let Err(e) = gateways::report(&app, name, announcement, tunnels).await {
             tracing::warn!(error = %e, "what was heard over tunnels cannot be written down; trying again");
         }
         tokio::select! {

@@ -25,6 +25,7 @@
 
 pub mod asked;
 pub mod berth;
+pub mod crowd;
 pub mod door;
 pub mod handler;
 pub mod host_key;

@@ -14,15 +14,12 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use russh::{ChannelStream, server::Msg};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::OwnedSemaphorePermit,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Shared,
-    berth::Berth,
+    berth::{Berth, Visitor},
     ingress::{self, Dial, Found, Routes},
     table::Named,
     tunnel::{Service, Tunnel},
@@ -56,7 +53,7 @@ struct Way {
 impl Dial for Way {
     fn open(&self, visitor: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn ingress::Stream>>> {
         Box::pin(async move {
-            let place = self.berth.let_in().ok_or(io::ErrorKind::QuotaExceeded)?;
+            let place = self.berth.let_in(visitor.ip()).ok_or(io::ErrorKind::QuotaExceeded)?;
             let channel = self.tunnel.open(self.service, visitor).await?;
             let (inner, berth) = (channel.into_stream(), self.berth.clone());
             let stream = Metered { inner, berth, _place: place, read: None, written: None };
@@ -75,7 +72,7 @@ type Pause = Pin<Box<dyn Future<Output = ()> + Send>>;
 struct Metered {
     inner: ChannelStream<Msg>,
     berth: Arc<Berth>,
-    _place: OwnedSemaphorePermit,
+    _place: Visitor,
     read: Option<Pause>,
     written: Option<Pause>,
 }

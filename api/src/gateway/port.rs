@@ -79,7 +79,7 @@ async fn accept(gateway: &Arc<Shared>, berth: &Arc<Berth>) {
 
 async fn visit(settings: &Settings, berth: Arc<Berth>, stream: std::net::TcpStream, peer: SocketAddr) {
     let ended = berth.ended.clone();
-    let Some(_visitor) = berth.let_in() else {
+    let Some(_visitor) = berth.let_in(peer.ip()) else {
         tracing::debug!(port = berth.lease.port, %peer, "too many visitors");
         return;
     };

@@ -12,7 +12,7 @@ use anyhow::{Context, ensure};
 use domain::event::Position;
 use reqwest::{Client, StatusCode, Url};
 use serde_json::json;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -27,6 +27,8 @@ const WAIT_S: u64 = 25;
 const PATIENCE: Duration = Duration::from_secs(40);
 /// The pause after a failed question.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How long the last report may take.
+const LAST: Duration = Duration::from_secs(5);
 /// How often the gateway reports.
 const REPORT: Duration = Duration::from_secs(2);
 
@@ -58,15 +60,20 @@ impl Server {
         };
         // Whoever was first has installed the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let local = ["http://localhost", "http://127.", "http://[::1]"];
+        if base.starts_with("http://") && !local.iter().any(|local| base.starts_with(local)) {
+            tracing::warn!(server = base, "the gateway's token goes over the network unencrypted; use https");
+        }
         let http = Client::builder().timeout(PATIENCE).build()?;
         Ok(Self { http, leases: at("leases")?, report: at("report")?, token })
     }
 
-    async fn news(&self, after: Option<Position>, wait_s: u64) -> anyhow::Result<News> {
+    async fn news(&self, after: Option<(Uuid, Position)>, wait_s: u64) -> anyhow::Result<News> {
         let mut url = self.leases.clone();
         url.query_pairs_mut().append_pair("wait_s", &wait_s.to_string());
-        if let Some(after) = after {
-            url.query_pairs_mut().append_pair("after", &after.to_string());
+        if let Some((source, after)) = after {
+            let mut query = url.query_pairs_mut();
+            query.append_pair("after", &after.to_string()).append_pair("source", &source.to_string());
         }
         let answer = self.http.get(url).bearer_auth(&self.token.0).send().await?;
         refused(&answer)?;
@@ -121,7 +128,7 @@ async fn follow(server: Server, gateway: Gateway, stop: CancellationToken) {
         };
         match answer {
             Ok(news) => {
-                (version, heard) = (Some(news.version), Instant::now());
+                (version, heard) = (Some((news.source, news.version)), Instant::now());
                 gateway.take(&news);
             }
             Err(e) => {
@@ -155,9 +162,14 @@ async fn report(
         let last = stop.is_cancelled();
         let announcement = local::announcement(&gateway, &section, instance);
         let body = json!({ "announcement": announcement, "tunnels": local::tunnels(&gateway) });
-        let sent =
-            server.http.post(server.report.clone()).bearer_auth(&server.token.0).json(&body).send().await;
-        if let Err(e) = sent.map_err(anyhow::Error::from).and_then(|answer| Ok(answer.error_for_status()?)) {
+        let request = server.http.post(server.report.clone()).bearer_auth(&server.token.0).json(&body).send();
+        let sent = async { anyhow::Ok(request.await?.error_for_status()?) };
+        // Whoever stops does not wait for a server that hangs.
+        let sent = match last {
+            true => timeout(LAST, sent).await.ok(),
+            false => stop.run_until_cancelled(sent).await,
+        };
+        if let Some(Err(e)) = sent {
             tracing::warn!(
                 error = format!("{e:#}"),
                 "the server does not take the gateway's report; trying again"

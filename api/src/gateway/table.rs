@@ -14,7 +14,7 @@ use domain::{id::DeviceId, key::PublicKey};
 
 use super::{
     berth::Berth,
-    leases::{EndedLease, LiveLease, News},
+    leases::{LiveLease, News},
 };
 
 /// Names of ended leases that are remembered, so that visitors are told why nobody answers.
@@ -50,9 +50,12 @@ impl State {
                 self.by_key.remove(device_key);
             }
         }
-        let name = subdomain.as_str().to_owned();
-        if self.over.insert(name.clone()) {
-            self.over_in_order.push_back(name);
+    }
+
+    /// Its visitors are told that the rental is over.
+    fn remember(&mut self, name: &str) {
+        if self.over.insert(name.to_owned()) {
+            self.over_in_order.push_back(name.to_owned());
         }
         if self.over_in_order.len() > MAX_REMEMBERED
             && let Some(oldest) = self.over_in_order.pop_front()
@@ -68,7 +71,12 @@ impl State {
             self.by_port.get(&lease.port).cloned(),
             self.by_subdomain.get(lease.subdomain.as_str()).cloned(),
         ];
-        before.into_iter().flatten().for_each(|before| self.remove(&before));
+        for before in before.into_iter().flatten() {
+            self.remove(&before);
+            self.remember(before.lease.subdomain.as_str());
+        }
+        // Forgotten or not: what is told to live is not over.
+        self.over.remove(lease.subdomain.as_str());
         self.by_device.insert(lease.device, berth.clone());
         self.by_port.insert(lease.port, berth.clone());
         self.by_subdomain.insert(lease.subdomain.as_str().to_owned(), berth.clone());
@@ -99,17 +107,21 @@ impl Table {
     /// Takes news in; answers the berths that are new. Whatever is over is ended when this returns.
     pub fn take(&self, news: &News, make: impl Fn(LiveLease) -> Arc<Berth>) -> Vec<Arc<Berth>> {
         let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let told: HashMap<_, _> = news.live.iter().map(|lease| (lease.device, lease.epoch)).collect();
+        let told: HashMap<_, _> = news.live.iter().map(|lease| (lease.device, lease)).collect();
+        let ended: HashSet<_> = news.ended.iter().map(|ended| (ended.device, ended.epoch)).collect();
         let over = |berth: &&Arc<Berth>| {
             let lease = &berth.lease;
-            let ended = EndedLease { device: lease.device, epoch: lease.epoch };
-            news.ended.contains(&ended) || (news.whole && told.get(&lease.device) != Some(&lease.epoch))
+            let is_told = told.get(&lease.device).is_some_and(|told| **told == *lease);
+            ended.contains(&(lease.device, lease.epoch)) || (news.whole && !is_told)
         };
         let over: Vec<_> = match news.whole || !news.ended.is_empty() {
             true => state.by_device.values().filter(over).cloned().collect(),
             false => Vec::new(),
         };
-        over.iter().for_each(|berth| state.remove(berth));
+        for berth in over {
+            state.remove(&berth);
+            state.remember(berth.lease.subdomain.as_str());
+        }
         let mut fresh = Vec::new();
         for lease in &news.live {
             let known = state.by_device.get(&lease.device);
@@ -159,7 +171,7 @@ mod tests {
     use domain::id::{GatewayName, Subdomain};
     use uuid::Uuid;
 
-    use super::*;
+    use super::{super::leases::EndedLease, *};
 
     fn lease(n: u8, epoch: u32, port: u16) -> LiveLease {
         let device = DeviceId(Uuid::from_u128(n.into()));
@@ -177,7 +189,7 @@ mod tests {
         let ended = ended
             .iter()
             .map(|(n, epoch)| EndedLease { device: DeviceId(Uuid::from_u128((*n).into())), epoch: *epoch });
-        News { version: 0, whole, live: live.to_vec(), ended: ended.collect() }
+        News { source: Uuid::nil(), version: 0, whole, live: live.to_vec(), ended: ended.collect() }
     }
 
     fn take(table: &Table, news: &News) -> Vec<Arc<Berth>> {

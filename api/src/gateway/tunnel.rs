@@ -18,7 +18,7 @@ use std::{
 };
 
 use russh::{
-    Channel,
+    Channel, ChannelOpenFailure,
     server::{Handle, Msg},
 };
 use tokio::{runtime, time::timeout};
@@ -133,7 +133,10 @@ impl Tunnel {
             let mut opening = pin!(async {
                 tokio::select! {
                     opened = opening => opened.map_err(|e| match e {
-                        russh::Error::ChannelOpenFailure(_) => io::ErrorKind::ConnectionRefused,
+                        russh::Error::ChannelOpenFailure(ChannelOpenFailure::ResourceShortage) => {
+                        io::ErrorKind::QuotaExceeded
+                    }
+                    russh::Error::ChannelOpenFailure(_) => io::ErrorKind::ConnectionRefused,
                         _ => io::ErrorKind::ConnectionAborted,
                     }),
                     () = tunnel.cut.cancelled() => Err(io::ErrorKind::ConnectionAborted),

@@ -59,6 +59,8 @@ pub struct EndedLeaseForm {
 #[derive(ToSchema)]
 #[schema(as = LeaseNews)]
 pub struct NewsForm {
+    /// Who tells: different after every start of a server.
+    pub source: Uuid,
     /// To ask with the next time.
     pub version: u64,
     /// Whether `live` is all there is: what it does not name is over.
@@ -78,6 +80,8 @@ pub struct NewsForm {
 pub struct NewsQuery {
     /// `version` of the answer before; everything when left out.
     pub after: Option<u64>,
+    /// `source` of the answer before.
+    pub source: Option<Uuid>,
     /// How long to wait for news, in seconds.
     #[param(minimum = 0, maximum = 30)]
     pub wait_s: Option<u32>,
@@ -91,14 +95,14 @@ pub async fn lease_news(
     State(app): State<App>,
     _caller: GatewayCaller,
     Path(gateway): Path<GatewayName>,
-    Query(NewsQuery { after, wait_s }): Query<NewsQuery>,
+    Query(NewsQuery { after, source, wait_s }): Query<NewsQuery>,
 ) -> Result<Answer<News>, Problem> {
     let wait = Duration::from_secs(wait_s.unwrap_or(0).min(MAX_WAIT_S).into());
     let deadline = tokio::time::Instant::now() + wait;
     let mut changed = app.leases.watch();
     loop {
         changed.mark_unchanged();
-        let news = app.leases.since(&gateway, after).ok_or_else(Problem::overloaded)?;
+        let news = app.leases.since(&gateway, source.zip(after)).ok_or_else(Problem::overloaded)?;
         let over = tokio::time::Instant::now() >= deadline || app.stop.is_cancelled();
         if news.whole || over || !news.live.is_empty() || !news.ended.is_empty() {
             return Ok(Answer::ok(news));
@@ -180,10 +184,10 @@ pub async fn report_gateway(
     let named = [host, domain].iter().all(|name| (1..=253).contains(&name.len()) && name.is_ascii());
     if !named || *first_port == 0 || first_port > last_port || tunnels.len() > MAX_TUNNELS {
         return Err(Problem::malformed(
-            "`host` and `domain` are names, and `first_port` is 1 to `last_port`",
+            "`host` and `domain` are names, `first_port` is 1 to `last_port`, and each port has one tunnel at most",
         ));
     }
-    gateways::report(&app, &gateway, announcement, &tunnels).await?;
+    gateways::report(&app, &gateway, announcement, tunnels).await?;
     Ok(Answer::done(None))
 }
 

@@ -71,6 +71,10 @@ async fn devices_get_their_ports_from_the_gateways_that_are_there_and_are_told_w
     town.report("south", &report(31_000, &[])).await.ok();
     let second = town.test.enrol(&owner).await;
     assert_eq!(town.test.register(&second).await.ok()["gateway"], "south");
+    // Another machine cannot speak for it while it is there.
+    let mut other = report(31_000, &[]);
+    other["announcement"]["host_key"] = json!("AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
+    assert_eq!(town.report("south", &other).await.problem(), (409, "gateway-name-taken"));
     // One that is about to stop gets no more.
     let mut leaving = report(31_000, &[]);
     leaving["announcement"]["draining"] = json!(true);
@@ -92,10 +96,11 @@ async fn a_gateway_hears_of_every_lease_and_at_once_of_its_end() {
     let before = town.news("local", "").await;
     assert!(before.whole && before.live.is_empty());
     town.test.register(&device).await.ok();
-    let granted = town.news("local", &format!("?after={}&wait_s=20", before.version)).await;
+    let since = |news: &News| format!("?after={}&source={}", news.version, news.source);
+    let granted = town.news("local", &format!("{}&wait_s=20", since(&before))).await;
     assert!(!granted.whole && granted.live.len() == 1 && granted.live[0].device_key == device.public());
     assert!(town.news("other", "").await.live.is_empty());
-    let waits = format!("?after={}&wait_s=20", granted.version);
+    let waits = format!("{}&wait_s=20", since(&granted));
     let (news, ()) = tokio::join!(town.news("local", &waits), async {
         tokio::time::sleep(Duration::from_millis(200)).await;
         town.test.delete(&format!("/v1/devices/{}", device.id), &owner.token).await.ok();
@@ -103,9 +108,10 @@ async fn a_gateway_hears_of_every_lease_and_at_once_of_its_end() {
     assert_eq!(news.ended.iter().map(|ended| ended.epoch).collect::<Vec<_>>(), [1]);
     assert!(news.live.is_empty());
     // Whoever was away hears of it too, and a version from another log gets everything.
-    let away = town.news("local", &format!("?after={}", before.version)).await;
+    let away = town.news("local", &since(&before)).await;
     assert!(away.live.is_empty() && away.ended.len() == 1);
-    assert!(town.news("local", "?after=999999").await.whole);
+    let other = format!("?after={}&source={}", granted.version, uuid::Uuid::nil());
+    assert!(town.news("local", &other).await.whole && town.news("local", "?after=1").await.whole);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,6 +22,9 @@ use tokio_util::sync::CancellationToken;
 /// What is read of a program at once, in bytes.
 const BUFFER: usize = 32 * 1024;
 
+/// The pause after a failed accept.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Who may log in, and where that leads.
 pub struct Login {
     pub user: String,
@@ -44,7 +47,10 @@ pub async fn serve(listener: TcpListener, host_key: PrivateKey, login: Login, st
             () = stop.cancelled() => return,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
-                Err(_) => continue,
+                Err(_) => {
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
             },
         };
         tokio::spawn(session(stream, config.clone(), login.clone(), stop.clone()));

@@ -17,9 +17,10 @@ use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
+    Service,
     hub::{Hub, Origin},
     pages::Page,
-    routes::Dial,
+    routes::{Dial, Found},
     settings::seconds,
 };
 
@@ -60,7 +61,11 @@ impl Upstream {
         };
         let (ended, cut) = (dial.ended(), cut.clone());
         let opening = timeout(seconds(hub.settings.connect_s), opening);
-        let opened = ended.run_until_cancelled(opening).await.ok_or(Page::Over)?;
+        let Some(opened) = ended.run_until_cancelled(opening).await else {
+            // The lease is over, or the device has come back by another tunnel.
+            let over = matches!(hub.routes.find(subdomain, Service::Http), Found::Over | Found::Unknown);
+            return Err(if over { Page::Over } else { Page::Away });
+        };
         let (sender, connection) = opened.map_err(|_| Page::Late)??;
         let over = ended.clone();
         let driver = tokio::spawn(async move {

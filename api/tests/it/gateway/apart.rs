@@ -44,7 +44,8 @@ impl Town {
         world.settings = vec![
             ("BERTH_ROLES", "api,scheduler,steward,connector".into()),
             ("BERTH_GATEWAY_FIRST_PORT", port.to_string()),
-            ("BERTH_GATEWAY_LAST_PORT", port.to_string()),
+            // The device's next lease is at the other one.
+            ("BERTH_GATEWAY_LAST_PORT", (port + 1).to_string()),
             ("BERTH_GATEWAY_SSH_LISTEN", format!("127.0.0.1:{}", free_port().await)),
             ("BERTH_GATEWAY_INGRESS_HTTP", format!("127.0.0.1:{http}")),
             ("BERTH_GATEWAY_INGRESS_TLS", "off".into()),
@@ -118,6 +119,10 @@ async fn a_gateway_apart_outlives_its_server_and_itself_and_ends_a_rental_within
     }
     town.world.start();
     town.shown().await;
+    for _ in 0..10 {
+        assert!(town.is_served(&subdomain).await);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 
     // A rental that runs out is cut off at its second, and so is everybody on the device.
     let order = json!({

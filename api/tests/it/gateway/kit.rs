@@ -106,7 +106,7 @@ impl Gate {
 
     fn news(&self) -> News {
         let version = self.version.fetch_add(1, Ordering::Relaxed);
-        News { version, whole: false, live: vec![], ended: vec![] }
+        News { source: uuid::Uuid::nil(), version, whole: false, live: vec![], ended: vec![] }
     }
 
     /// Tells the gateway everything there is.
