@@ -20,7 +20,7 @@ use tokio::{
 use super::{
     device::{Serves, bring_up, log_in},
     kit::{Gate, PATIENCE, eventually},
-    visit::{answers, bulk, connect, echo, echo_or_flood},
+    visit::{answers, bulk, connect, echo, echo_or_flood, slow_line},
 };
 
 const MIB: usize = 1024 * 1024;
@@ -99,6 +99,20 @@ async fn much_data_both_ways_at_once_never_stalls() {
 async fn new_keys_that_the_gateway_wants_lose_nothing() {
     let gate = Gate::tuned(|settings| settings.rekey_bytes = 3 * MIB).await;
     new_keys(&gate, &[], 48 * MIB).await;
+}
+
+/// Much more is under way when the gateway asks for new keys than one window of one channel.
+#[tokio::test(flavor = "multi_thread")]
+async fn new_keys_on_a_long_line_lose_nothing() {
+    let gate = Gate::tuned(|settings| settings.rekey_bytes = 24 * MIB).await;
+    let machine = gate.machine(1);
+    let lease = gate.grant(&machine, 1).await;
+    let far = slow_line(gate.gateway.ssh, Duration::from_millis(300)).await;
+    let remote = format!("{}:127.0.0.1:{}", lease.port, echo().await);
+    let mut ssh = gate.ssh_to(far, &machine, &["-N", "-R", &remote]);
+    gate.until_up(&lease, true).await;
+    busy(lease.port, 16, 64 * MIB).await;
+    assert!(answers(lease.port).await && ssh.is_running());
 }
 
 #[tokio::test(flavor = "multi_thread")]

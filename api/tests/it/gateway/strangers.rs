@@ -12,7 +12,7 @@ use tokio::{
 use super::{
     device::{Serves, bring_up, knock, log_in},
     kit::{Gate, PATIENCE, eventually, free_port},
-    visit::{answers, connect, echo, ends, standing},
+    visit::{answers, connect, echo, ends, slow_line, standing},
 };
 
 const BANNER: &[u8] = b"SSH-2.0-OpenSSH_9.2\r\n";
@@ -234,41 +234,4 @@ async fn open_line(to: SocketAddr) -> SocketAddr {
         let _ = tokio::join!(there, back);
     });
     at
-}
-
-/// A line on which everything takes this long in each direction.
-async fn slow_line(to: SocketAddr, takes: Duration) -> SocketAddr {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let at = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((near, _)) = listener.accept().await {
-            let (near_read, near_write) = near.into_split();
-            let (far_read, far_write) = TcpStream::connect(to).await.unwrap().into_split();
-            tokio::spawn(late(near_read, far_write, takes));
-            tokio::spawn(late(far_read, near_write, takes));
-        }
-    });
-    at
-}
-
-async fn late(
-    mut from: tokio::net::tcp::OwnedReadHalf,
-    mut into: tokio::net::tcp::OwnedWriteHalf,
-    takes: Duration,
-) {
-    let (sender, mut under_way) = tokio::sync::mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
-    tokio::spawn(async move {
-        while let Some((due, bytes)) = under_way.recv().await {
-            tokio::time::sleep_until(due).await;
-            if into.write_all(&bytes).await.is_err() {
-                return;
-            }
-        }
-    });
-    let mut buffer = vec![0; 64 * 1024];
-    while let Ok(n @ 1..) = from.read(&mut buffer).await {
-        if sender.send((Instant::now() + takes, buffer[..n].to_vec())).is_err() {
-            return;
-        }
-    }
 }

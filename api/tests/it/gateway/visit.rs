@@ -1,6 +1,7 @@
 //! Services on devices, visitors who come to them, and what the system knows of their connections.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -11,8 +12,11 @@ use std::{
 use sha2::{Digest, Sha256};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    time::{Instant, sleep, timeout},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use super::kit::PATIENCE;
@@ -174,4 +178,37 @@ pub async fn ends(stream: &mut TcpStream) {
     let mut buffer = vec![0; 64 * 1024];
     let ended = async { while stream.read(&mut buffer).await.is_ok_and(|n| n > 0) {} };
     timeout(PATIENCE, ended).await.expect("it does not end");
+}
+
+/// A line on which everything takes this long in each direction.
+pub async fn slow_line(to: SocketAddr, takes: Duration) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let (near_read, near_write) = near.into_split();
+            let (far_read, far_write) = TcpStream::connect(to).await.unwrap().into_split();
+            tokio::spawn(late(near_read, far_write, takes));
+            tokio::spawn(late(far_read, near_write, takes));
+        }
+    });
+    at
+}
+
+async fn late(mut from: OwnedReadHalf, mut into: OwnedWriteHalf, takes: Duration) {
+    let (sender, mut under_way) = tokio::sync::mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
+    tokio::spawn(async move {
+        while let Some((due, bytes)) = under_way.recv().await {
+            sleep_until(due).await;
+            if into.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+    });
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(n @ 1..) = from.read(&mut buffer).await {
+        if sender.send((Instant::now() + takes, buffer[..n].to_vec())).is_err() {
+            return;
+        }
+    }
 }
