@@ -125,7 +125,8 @@ async fn a_device_comes_to_the_market() {
         "title": "A small computer"
       },
       "owner": "<owner>",
-      "retired_at": null
+      "retired_at": null,
+      "tunnel": null
     }
     "#);
     assert_snapshot!(story.read("/v1/market", "").await, @r#"
@@ -216,6 +217,7 @@ async fn a_lease_ends_with_a_tombstone_an_erasure_and_a_new_epoch() {
     assert_snapshot!(story.read(&format!("/v1/contracts/{contract}"), &story.owner.token).await, @r#"
     200 OK
     {
+      "access": null,
       "contract": "<contract>",
       "device": "<device>",
       "ended_at": "2026-11-22T19:00:00Z",

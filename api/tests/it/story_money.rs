@@ -14,6 +14,7 @@ async fn a_rental_is_extended_ended_early_and_paid_out() {
     assert_snapshot!(story.read(&path, &renter).await, @r#"
     200 OK
     {
+      "access": {"connected":false,"host":"localhost","host_keys":[],"name":"<subdomain>.localhost","port":20000},
       "contract": "<contract>",
       "device": "<device>",
       "ended_at": null,
@@ -114,6 +115,7 @@ async fn a_rental_is_extended_ended_early_and_paid_out() {
     200 OK
     berth-position: 21
     {
+      "access": null,
       "contract": "<contract>",
       "device": "<device>",
       "ended_at": "2026-11-22T14:00:00Z",

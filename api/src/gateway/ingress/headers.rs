@@ -99,13 +99,14 @@ pub(super) fn response(headers: &mut HeaderMap, switched: bool) {
 }
 
 fn strip(headers: &mut HeaderMap) {
+    // First, so that naming it in `Connection` cannot hide that there was one.
+    if headers.remove(TRANSFER_ENCODING).is_some() {
+        headers.remove(CONTENT_LENGTH);
+    }
     let named: Vec<HeaderName> =
         tokens(headers, &CONNECTION).filter_map(|token| token.parse().ok()).collect();
     for name in named {
         headers.remove(name);
-    }
-    if headers.remove(TRANSFER_ENCODING).is_some() {
-        headers.remove(CONTENT_LENGTH);
     }
     for name in [CONNECTION, TE, UPGRADE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION] {
         headers.remove(name);

@@ -81,7 +81,7 @@ async fn who_proves_a_key_and_brings_no_tunnel_up_is_let_go_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn visitors_beyond_the_most_that_are_allowed_are_turned_away_and_the_others_stay() {
-    let gate = Gate::with(|section| section.visitors_max = 4).await;
+    let gate = Gate::with(|section| section.visitors_max = 8).await;
     let machine = gate.machine(1);
     let lease = gate.grant(&machine, 1).await;
     let _device = bring_up(&gate, &machine, Serves::Echo).await;
@@ -93,9 +93,15 @@ async fn visitors_beyond_the_most_that_are_allowed_are_turned_away_and_the_other
         timeout(PATIENCE, visitor.read_exact(&mut heard)).await.unwrap().unwrap();
         visitors.push(visitor);
     }
+    // One address has half of the places at most; the rest is for others, the renter among them.
     for _ in 0..10 {
         assert!(!answers(lease.port).await);
     }
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = socket.connect(([127, 0, 0, 1], lease.port).into()).await.unwrap();
+    other.write_all(b"hello").await.unwrap();
+    timeout(PATIENCE, other.read_exact(&mut [0; 5])).await.unwrap().unwrap();
     for visitor in &mut visitors {
         visitor.write_all(b"still").await.unwrap();
         let mut heard = [0; 5];

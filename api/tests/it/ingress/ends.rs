@@ -175,6 +175,8 @@ async fn when_a_lease_ends_what_it_has_not_answered_is_closed_too() {
     let ended = gate.set_broken("b2", None);
     let (visitor, url) = (gate.visitor("b2"), gate.url("b2", "/"));
     let waits = tokio::spawn(async move { visitor.get(url).send().await.unwrap().status() });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    gate.set("b2", Service::Http, Found::Over);
     ended.cancel();
     assert_eq!(timeout(AT_ONCE, waits).await.expect("it still waits").unwrap(), 410);
 }
