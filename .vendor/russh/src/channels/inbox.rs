@@ -143,7 +143,8 @@ impl Sender {
 
     fn push(&self, mut msg: ChannelMsg) -> Result<(), ChannelMsg> {
         let mut state = lock(&self.0);
-        if state.unread {
+        // Once a message was refused, none that came after it is taken: there would be a hole.
+        if state.unread || state.ended {
             return Err(msg);
         }
         if let ChannelMsg::Data { data } | ChannelMsg::ExtendedData { data, .. } = &mut msg {
@@ -221,5 +222,30 @@ impl Drop for Receiver {
         let mut state = lock(&self.0);
         state.unread = true;
         state.queue.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn data(bytes: &'static [u8]) -> ChannelMsg {
+        ChannelMsg::Data { data: Bytes::from_static(bytes) }
+    }
+
+    #[test]
+    fn after_too_many_messages_there_are_no_more() {
+        let (sender, mut receiver) = channel();
+        for _ in 0..MAX_MESSAGES {
+            sender.push(ChannelMsg::Success).unwrap();
+        }
+        assert!(sender.push(ChannelMsg::Success).is_err());
+        for _ in 0..MAX_MESSAGES {
+            assert!(receiver.try_recv().is_some());
+        }
+        // There is room again, but what was refused is missing.
+        assert!(sender.push(data(b"late")).is_err() && sender.push(ChannelMsg::Eof).is_err());
+        assert!(receiver.try_recv().is_none());
+        assert!(matches!(receiver.poll_recv(&mut Context::from_waker(Waker::noop())), Poll::Ready(None)));
     }
 }
