@@ -89,6 +89,10 @@ fn refused() -> Auth {
 impl Handler for Client {
     type Error = russh::Error;
 
+    fn takes_channel_requests(&self) -> bool {
+        false
+    }
+
     async fn auth_publickey_offered(
         &mut self,
         user: &str,

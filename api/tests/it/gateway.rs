@@ -5,6 +5,7 @@ mod bulk;
 mod device;
 mod endings;
 mod faults;
+mod flow;
 mod forwards;
 mod kit;
 mod many;

@@ -732,6 +732,38 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_handler_that_takes_no_channel_requests_gets_none() {
+        struct TakesNone;
+
+        impl Handler for TakesNone {
+            type Error = Error;
+
+            fn takes_channel_requests(&self) -> bool {
+                false
+            }
+
+            async fn exec_request(&mut self, _: ChannelId, _: &[u8], _: &mut Session) -> Result<(), Self::Error> {
+                panic!("it takes none")
+            }
+        }
+
+        let mut session = test_authenticated_session();
+        let channel = insert_unconfirmed_server_open(&mut session);
+        let (sender, mut receiver) = crate::channels::inbox::channel();
+        session.channels.insert(channel, crate::channels::ChannelRef::new(sender));
+        let enc = session.common.encrypted.as_mut().unwrap();
+        enc.channels.get_mut(&channel).unwrap().confirmed = true;
+        for kind in ["exec", "env", "whatever"] {
+            let mut packet = channel_request_payload(channel.0, kind.as_bytes());
+            encode_string(&mut packet, b"ls");
+            session.process_packet(&mut TakesNone, &packet).await.unwrap();
+        }
+        assert!(receiver.try_recv().is_none());
+        let answers = &session.common.encrypted.as_ref().unwrap().write;
+        assert_eq!(answers.chunks(9).map(|answer| answer[4]).collect::<Vec<_>>(), [msg::CHANNEL_FAILURE; 3]);
+    }
+
+    #[tokio::test]
     async fn window_adjust_for_unconfirmed_server_open_does_not_call_handler() {
         let mut session = test_authenticated_session();
         let channel = insert_unconfirmed_server_open(&mut session);
@@ -1618,6 +1650,11 @@ impl Session {
                 if !self.common.is_established_channel(channel_num) {
                     // Request for a channel that was never opened (or whose open
                     // was denied): drop it without invoking any handler callback.
+                    return Ok(());
+                }
+                if !handler.takes_channel_requests() {
+                    debug!("channel request {req_type} refused");
+                    self.channel_failure(channel_num)?;
                     return Ok(());
                 }
                 match req_type.as_str() {

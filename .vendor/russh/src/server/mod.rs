@@ -543,6 +543,12 @@ pub trait Handler: Sized {
         current
     }
 
+    /// Whether clients may ask for something on a channel. Where not, all that they ask for is refused and nothing of it is
+    /// kept: what is asked on a channel whose reader is slow would be held without being within its window.
+    fn takes_channel_requests(&self) -> bool {
+        true
+    }
+
     /// The client requests a pseudo-terminal with the given
     /// specifications.
     ///

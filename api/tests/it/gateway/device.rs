@@ -7,6 +7,7 @@ use std::{
 };
 
 use domain::key::PublicKey;
+use futures_util::future::BoxFuture;
 use russh::{
     Channel,
     client::{self, ChannelOpenHandle, Handle, Msg, Session},
@@ -29,6 +30,16 @@ pub enum Serves {
     Says(Arc<str>),
     /// Does not even say whether it takes them in.
     Nobody,
+    /// Does this with each.
+    With(Arc<dyn Fn(Channel<Msg>) -> BoxFuture<'static, ()> + Send + Sync>),
+}
+
+impl Serves {
+    pub fn with<F: Future<Output = ()> + Send + 'static>(
+        each: impl Fn(Channel<Msg>) -> F + Send + Sync + 'static,
+    ) -> Self {
+        Self::With(Arc::new(move |channel| Box::pin(each(channel))))
+    }
 }
 
 /// Takes visitors in.
@@ -61,9 +72,12 @@ impl client::Handler for Client {
                 return std::future::pending().await;
             }
             reply.accept().await;
+            if let Serves::With(each) = serves {
+                return each(channel).await;
+            }
             let mut stream = channel.into_stream();
             match serves {
-                Serves::Nobody => {}
+                Serves::Nobody | Serves::With(_) => {}
                 Serves::Echo => {
                     let (mut read, mut write) = split(stream);
                     let _ = copy(&mut read, &mut write).await;
