@@ -1407,6 +1407,8 @@ impl Session {
 
         #[allow(clippy::panic)] // false positive in select! macro
         while !self.common.disconnected {
+            // Packets that came with one read are handled without waiting for anything, and can be thousands.
+            tokio::task::coop::consume_budget().await;
             self.common.received_data = false;
             // Set whenever the keepalive timer elapses, even if no keepalive
             // could be sent yet, so that the timer is always re-armed below.

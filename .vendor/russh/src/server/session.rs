@@ -647,6 +647,8 @@ impl Session {
 
         #[allow(clippy::panic)] // false positive in macro
         while !self.common.disconnected {
+            // Packets that came with one read are handled without waiting for anything, and can be thousands.
+            tokio::task::coop::consume_budget().await;
             self.common.received_data = false;
             let mut sent_keepalive = false;
 
