@@ -3,12 +3,13 @@
 //! # Correctness
 //! Each direction ends by itself and passes its end on, so that a half-closed connection keeps its other half. The channel
 //! is closed on every way out: otherwise the device would send on for ever. Everything ends at once when the tunnel is cut.
+//! What the device did not end itself must not look whole: the visitor's connection is reset then, not closed.
 //! What a visitor does not read stays in the channel's window, and holds up nobody else.
 
 use std::{
     collections::VecDeque,
     io::{self, IoSlice},
-    sync::atomic::Ordering,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, server::Msg};
@@ -16,7 +17,7 @@ use tokio::{
     io::AsyncWriteExt,
     net::{
         TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
+        tcp::{ReadHalf, WriteHalf},
     },
 };
 use tokio_util::bytes::{Buf, Bytes, BytesMut};
@@ -36,11 +37,31 @@ pub async fn carry(
     head: Vec<u8>,
 ) -> io::Result<()> {
     let (read, write) = channel.split();
-    let (from, into) = visitor.into_split();
-    let carried = tokio::try_join!(to_device(berth, from, &write, head), from_device(berth, read, into));
+    let mut visitor = Visitor { stream: visitor, whole: AtomicBool::new(false) };
+    let (from, into) = visitor.stream.split();
+    let carried = tokio::try_join!(
+        to_device(berth, from, &write, head),
+        from_device(berth, read, into, &visitor.whole)
+    );
+    drop(visitor);
     // The session may be over already.
     let _ = write.close().await;
     carried.map(|_| ())
+}
+
+/// A connection that is reset when it is dropped, unless the device has said all that it had to say.
+struct Visitor {
+    stream: TcpStream,
+    whole: AtomicBool,
+}
+
+impl Drop for Visitor {
+    fn drop(&mut self) {
+        if !*self.whole.get_mut() {
+            // Without it the connection is closed all the same.
+            let _ = self.stream.set_zero_linger();
+        }
+    }
 }
 
 fn broken(_: russh::Error) -> io::Error {
@@ -49,7 +70,7 @@ fn broken(_: russh::Error) -> io::Error {
 
 async fn to_device(
     berth: &Berth,
-    from: OwnedReadHalf,
+    from: ReadHalf<'_>,
     channel: &ChannelWriteHalf<Msg>,
     head: Vec<u8>,
 ) -> io::Result<()> {
@@ -78,7 +99,8 @@ async fn to_device(
 async fn from_device(
     berth: &Berth,
     mut channel: ChannelReadHalf,
-    mut into: OwnedWriteHalf,
+    mut into: WriteHalf<'_>,
+    whole: &AtomicBool,
 ) -> io::Result<()> {
     let mut packets = Packets::default();
     loop {
@@ -110,7 +132,10 @@ async fn from_device(
         }
         match ended {
             None => {}
-            Some(false) => into.shutdown().await?,
+            Some(false) => {
+                into.shutdown().await?;
+                whole.store(true, Ordering::Relaxed);
+            }
             Some(true) => return Err(io::ErrorKind::ConnectionAborted.into()),
         }
     }

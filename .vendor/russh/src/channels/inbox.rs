@@ -62,6 +62,8 @@ struct State {
     ended: bool,
     /// Nobody reads any more.
     unread: bool,
+    /// The reader was told that the peer had said all.
+    at_end: bool,
     /// Bytes of data in the queue.
     waiting: usize,
     read: u32,
@@ -70,6 +72,7 @@ struct State {
 
 impl State {
     fn took(&mut self, msg: &ChannelMsg) {
+        self.at_end |= matches!(msg, ChannelMsg::Eof);
         let (ChannelMsg::Data { data } | ChannelMsg::ExtendedData { data, .. }) = msg else { return };
         self.waiting = self.waiting.saturating_sub(data.len());
         let Some((id, credits)) = &self.credits else { return };
@@ -148,6 +151,10 @@ impl Sender {
             return Err(msg);
         }
         if let ChannelMsg::Data { data } | ChannelMsg::ExtendedData { data, .. } = &mut msg {
+            if data.is_empty() {
+                // Readers would take it for the end.
+                return Ok(());
+            }
             state.waiting += data.len();
             if state.waiting > COPY_BEHIND {
                 *data = Bytes::copy_from_slice(data);
@@ -211,6 +218,11 @@ impl Receiver {
         Some(msg)
     }
 
+    /// Whether the peer's end was taken out.
+    pub(crate) fn at_end(&self) -> bool {
+        lock(&self.0).at_end
+    }
+
     /// Takes no more in; what is there can still be read.
     pub fn close(&mut self) {
         lock(&self.0).unread = true;
@@ -247,5 +259,27 @@ mod tests {
         assert!(sender.push(data(b"late")).is_err() && sender.push(ChannelMsg::Eof).is_err());
         assert!(receiver.try_recv().is_none());
         assert!(matches!(receiver.poll_recv(&mut Context::from_waker(Waker::noop())), Poll::Ready(None)));
+    }
+
+    #[tokio::test]
+    async fn only_an_end_that_was_said_reads_as_one() {
+        use tokio::io::AsyncReadExt;
+
+        use crate::channels::ChannelReadHalf;
+        use crate::channels::io::ChannelRx;
+
+        for (last, whole) in [(Some(ChannelMsg::Eof), true), (Some(ChannelMsg::Close), false), (None, false)] {
+            let (sender, receiver) = channel();
+            [data(b"some"), data(b""), data(b"thing")].into_iter().for_each(|msg| sender.push(msg).unwrap());
+            last.into_iter().for_each(|msg| sender.push(msg).unwrap());
+            drop(sender);
+            let mut half = ChannelReadHalf { receiver };
+            let mut heard = Vec::new();
+            let end = ChannelRx::new(&mut half, None).read_to_end(&mut heard).await;
+            assert_eq!(heard, b"something");
+            assert_eq!(end.map_err(|e| e.kind()).err(), (!whole).then_some(std::io::ErrorKind::ConnectionAborted));
+            // Whoever asks again is told the same.
+            assert_eq!(ChannelRx::new(&mut half, None).read(&mut [0]).await.is_ok(), whole);
+        }
     }
 }

@@ -95,6 +95,10 @@ where
             ended = connection.as_mut() => {
                 if let Err(e) = ended {
                     tracing::debug!(error = %e, "a visitor's connection ended early");
+                    if e.is_user() {
+                        // The device broke off in the middle of a body.
+                        ends.socket.cut();
+                    }
                 }
                 break;
             }

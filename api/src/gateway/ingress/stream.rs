@@ -204,15 +204,20 @@ impl Ends {
     }
 }
 
-/// Copies both ways until both sides are done or the connection must end; then both are closed.
+/// Copies both ways until both sides are done or the connection must end; then both are closed, but the visitor's is reset
+/// when the device broke off.
 pub(super) async fn splice(
     mut visitor: impl AsyncRead + AsyncWrite + Unpin,
     mut device: impl AsyncRead + AsyncWrite + Unpin,
     ends: &Ends,
 ) {
     tokio::select! {
-        // Whoever breaks off is nobody's trouble.
-        _ = copy_bidirectional_with_sizes(&mut visitor, &mut device, COPY_BYTES, COPY_BYTES) => {}
+        copied = copy_bidirectional_with_sizes(&mut visitor, &mut device, COPY_BYTES, COPY_BYTES) => {
+            // Who only does not listen any more has said all he had to say.
+            if copied.is_err_and(|e| e.kind() != io::ErrorKind::BrokenPipe) {
+                ends.socket.cut();
+            }
+        }
         () = ends.reached() => {}
     }
 }

@@ -8,16 +8,22 @@ use std::{
     time::Duration,
 };
 
-use api::gateway::ssh;
+use api::gateway::{
+    ingress::{self, Ingress},
+    names::Names,
+    ssh,
+};
 use russh::{
-    Channel, ChannelId, ChannelMsg,
+    Channel, ChannelId, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, client,
     server::{self, Auth, PublicKeyOffer, Session, VerifiedPublicKey},
 };
 use tokio::{
-    io::AsyncReadExt,
+    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    sync::mpsc,
     time::{sleep, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     device::{Serves, bring_up, log_in},
@@ -53,8 +59,8 @@ async fn what_a_device_asks_on_a_visitors_channel_is_refused_and_not_kept() {
     assert_eq!(heard, "done");
 }
 
-/// Counts the packets that came on its channels.
-struct Counts(Arc<AtomicUsize>, Option<Channel<server::Msg>>);
+/// Counts the packets that came on its channels, and hands the channels out.
+struct Counts(Arc<AtomicUsize>, mpsc::UnboundedSender<Channel<server::Msg>>);
 
 impl server::Handler for Counts {
     type Error = russh::Error;
@@ -73,7 +79,7 @@ impl server::Handler for Counts {
         reply: server::ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.1 = Some(channel);
+        self.1.send(channel).unwrap();
         reply.accept().await;
         Ok(())
     }
@@ -100,7 +106,8 @@ async fn many_small_packets_at_once_leave_others_their_turn() {
             let (stream, _) = listener.accept().unwrap();
             stream.set_nonblocking(true).unwrap();
             let seen = Arc::new(AtomicUsize::new(0));
-            let handler = Counts(seen.clone(), None);
+            let (channels, _channels) = mpsc::unbounded_channel();
+            let handler = Counts(seen.clone(), channels);
             let stream = TcpStream::from_std(stream).unwrap();
             let session = server::run_stream(config, stream, handler).await.unwrap();
             tokio::spawn(session);
@@ -134,4 +141,120 @@ async fn many_small_packets_at_once_leave_others_their_turn() {
     });
     let longest = timeout(PATIENCE, longest).await.unwrap().unwrap();
     assert!(longest < 1_000, "{longest} packets were handled at a stretch");
+}
+
+/// Waits until its visitor has said a word and what follows, and says which.
+async fn word(from: &mut ChannelReadHalf, end: &[u8]) -> Vec<u8> {
+    let mut said = Vec::new();
+    while !said.ends_with(end) {
+        match from.wait().await {
+            Some(ChannelMsg::Data { data }) => said.extend_from_slice(&data),
+            Some(_) => {}
+            None => break,
+        }
+    }
+    said
+}
+
+/// Ends a channel as it should, or breaks it off.
+async fn finish(channel: &ChannelWriteHalf<client::Msg>, whole: bool) {
+    // What was said before is on its way.
+    sleep(Duration::from_millis(100)).await;
+    if whole {
+        channel.eof().await.unwrap();
+    }
+    channel.close().await.unwrap();
+}
+
+/// How a visitor's connection ends.
+async fn end(visitor: &mut TcpStream) -> Result<Vec<u8>, std::io::ErrorKind> {
+    let mut heard = Vec::new();
+    let read = timeout(PATIENCE, visitor.read_to_end(&mut heard)).await.expect("it does not end");
+    read.map(|_| heard).map_err(|e| e.kind())
+}
+
+const RESET: Result<Vec<u8>, std::io::ErrorKind> = Err(std::io::ErrorKind::ConnectionReset);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_device_broke_off_does_not_look_whole_to_visitors_of_its_port() {
+    let gate = Gate::start().await;
+    let machine = gate.machine(1);
+    let lease = gate.grant(&machine, 1).await;
+    let serves = Serves::with(|channel| async move {
+        let (mut from, to) = channel.split();
+        let said = word(&mut from, b".").await;
+        to.data(&b"some"[..]).await.unwrap();
+        if said == b"stay." {
+            return std::future::pending().await;
+        }
+        finish(&to, said == b"whole.").await;
+    });
+    let device = bring_up(&gate, &machine, serves).await;
+    let visit = async |what: &[u8]| {
+        let mut visitor = connect(lease.port).await;
+        visitor.write_all(what).await.unwrap();
+        timeout(PATIENCE, visitor.read_exact(&mut [0; 4])).await.unwrap().unwrap();
+        visitor
+    };
+    for _ in 0..10 {
+        assert_eq!(end(&mut visit(b"whole.").await).await, Ok(vec![]));
+        assert_eq!(end(&mut visit(b"broken.").await).await, RESET);
+    }
+    // The same when the tunnel is cut.
+    let mut stays = visit(b"stay.").await;
+    drop(device);
+    assert_eq!(end(&mut stays).await, RESET);
+    let device = bring_up(&gate, &machine, Serves::Echo).await;
+    let mut stays = visit(b"echo").await;
+    gate.end(&lease);
+    assert_eq!(end(&mut stays).await, RESET);
+    drop(device);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_device_broke_off_does_not_look_whole_to_visitors_of_its_name() {
+    let gate = Gate::start().await;
+    let machine = gate.machine(1);
+    let lease = gate.grant(&machine, 1).await;
+    let shared = gate.gateway.shared().clone();
+    let host = format!("{}.{}", lease.subdomain.as_str(), shared.settings.domain);
+    let settings = ingress::Settings {
+        domain: shared.settings.domain.clone(),
+        http: "127.0.0.1:0".into(),
+        tls: "off".into(),
+        ..ingress::Settings::default()
+    };
+    let now: ingress::acme::Now = Arc::new(chrono::DateTime::default);
+    let ingress = Ingress::open(settings, Arc::new(Names(shared)), gate.dir.path(), now).await.unwrap();
+    let (http, stop) = (ingress.http_address().unwrap(), CancellationToken::new());
+    tokio::spawn(ingress.serve(stop.clone()));
+    let serves = Serves::with(|channel| async move {
+        let (mut from, to) = channel.split();
+        let said = String::from_utf8(word(&mut from, b"\r\n\r\n").await).unwrap();
+        let head = if said.contains("websocket") {
+            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
+        } else {
+            "HTTP/1.1 200 OK\r\n\r\n"
+        };
+        to.data(format!("{head}some").as_bytes()).await.unwrap();
+        finish(&to, said.starts_with("GET /whole ")).await;
+    });
+    let device = bring_up(&gate, &machine, serves).await;
+    device.tcpip_forward("localhost", 80).await.unwrap();
+    let visit = async |path: &str, version: &str, headers: &str| {
+        let mut visitor = TcpStream::connect(http).await.unwrap();
+        let get = format!("GET /{path} HTTP/{version}\r\nhost: {host}\r\n{headers}\r\n");
+        visitor.write_all(get.as_bytes()).await.unwrap();
+        let heard = end(&mut visitor).await;
+        heard.map(|heard| heard.ends_with(b"\r\n\r\nsome"))
+    };
+    let switch = "connection: upgrade\r\nupgrade: websocket\r\n";
+    for _ in 0..10 {
+        assert_eq!(visit("whole", "1.0", "").await, Ok(true));
+        assert_eq!(visit("broken", "1.0", "").await, RESET.map(|_| false));
+        assert_eq!(visit("broken", "1.1", "").await, RESET.map(|_| false));
+        assert_eq!(visit("whole", "1.1", switch).await, Ok(true));
+        assert_eq!(visit("broken", "1.1", switch).await, RESET.map(|_| false));
+    }
+    stop.cancel();
 }

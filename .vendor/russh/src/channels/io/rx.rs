@@ -38,7 +38,9 @@ where
             Some(msg) => msg,
             None => match ready!(self.channel.borrow_mut().receiver.poll_recv(cx)) {
                 Some(msg) => (msg, 0),
-                None => return Poll::Ready(Ok(())),
+                None if self.channel.borrow_mut().receiver.at_end() => return Poll::Ready(Ok(())),
+                // What was cut off must not look whole.
+                None => return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
             },
         };
 
