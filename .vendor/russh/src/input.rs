@@ -14,7 +14,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// What is read at once, in bytes: a few of the largest packets that peers send.
-const CHUNK: usize = 128 * 1024;
+pub(crate) const CHUNK: usize = 128 * 1024;
 /// A chunk with less room than this is left.
 const LEAVE_BELOW: usize = 32 * 1024;
 /// Chunks that a thread keeps.

@@ -22,8 +22,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Settings, Shared, handler::Client, transport::Transport};
 
-/// What a channel's peer may send before it is read, in bytes. At a round trip of 50 ms this is 80 MB/s.
-const WINDOW: u32 = 4 * 1024 * 1024;
+/// What a channel's peer may send before it is read, in bytes, at first: what a visitor holds who does not read.
+const WINDOW: u32 = 256 * 1024;
+/// What that grows to while visitors keep up. At a round trip of 50 ms this is 80 MB/s.
+const MAX_WINDOW: u32 = 4 * 1024 * 1024;
 /// Keepalives that may stay unanswered.
 const KEEPALIVES_MISSED: usize = 3;
 /// Wrong keys before a connection is ended.
@@ -80,6 +82,7 @@ pub fn config(host_key: PrivateKey, settings: &Settings) -> server::Config {
             rekey_time_limit: Duration::MAX,
         },
         window_size: WINDOW,
+        max_window_size: MAX_WINDOW,
         preferred,
         // The grace ends a handshake that does not go on; keepalives end a session.
         inactivity_timeout: None,

@@ -926,7 +926,7 @@ mod tests {
                 buffer: Vec::new(),
                 strict_kex: false,
                 alive_timeouts: 0,
-        credits: crate::channels::inbox::Credits::new(2_097_152),
+        credits: crate::channels::inbox::Credits::new(2_097_152, 2_097_152),
                 received_data: false,
                 remote_sshid: Vec::new(),
             },

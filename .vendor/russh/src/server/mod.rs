@@ -81,6 +81,8 @@ pub struct Config {
     pub limits: Limits,
     /// The initial size of a channel (used for flow control).
     pub window_size: u32,
+    /// What the window of a channel grows to at most, while its reader waits for more.
+    pub max_window_size: u32,
     /// The maximal size of a single packet.
     pub maximum_packet_size: u32,
     /// Buffer size for each channel (a number of unprocessed messages to store before propagating backpressure to the TCP stream)
@@ -116,6 +118,7 @@ impl Default for Config {
             keys: Vec::new(),
             certificates: Vec::new(),
             window_size: 2097152,
+            max_window_size: 2097152,
             maximum_packet_size: 32768,
             channel_buffer_size: 100,
             event_buffer_size: 10,
@@ -144,6 +147,7 @@ impl Debug for Config {
             .field("keys", &"***")
             .field("certificates", &"***")
             .field("window_size", &self.window_size)
+            .field("max_window_size", &self.max_window_size)
             .field("maximum_packet_size", &self.maximum_packet_size)
             .field("channel_buffer_size", &self.channel_buffer_size)
             .field("event_buffer_size", &self.event_buffer_size)
@@ -1158,7 +1162,7 @@ async fn read_ssh_id<R: AsyncRead + Unpin>(
         auth_method: None, // Client only.
         auth_attempts: 0,
         remote_to_local: Box::new(clear::Key),
-        credits: crate::channels::inbox::Credits::new(config.window_size),
+        credits: crate::channels::inbox::Credits::new(config.window_size, config.max_window_size),
         encrypted: None,
         config,
         wants_reply: false,
@@ -1238,8 +1242,8 @@ async fn reply<H: Handler + Send>(
                 if msg_type != msg::CHANNEL_DATA && msg_type != msg::CHANNEL_EXTENDED_DATA {
                     session.pending_len = session.pending_len.saturating_add(pkt.buffer.len() as u32);
                 }
-                if u64::from(session.pending_len) > 2 * u64::from(session.common.config.window_size)
-                {
+                let config = &session.common.config;
+                if u64::from(session.pending_len) > 2 * u64::from(config.window_size.max(config.max_window_size)) {
                     return Err(crate::Error::Pending.into());
                 }
             }

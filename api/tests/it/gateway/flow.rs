@@ -19,7 +19,7 @@ use russh::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     sync::mpsc,
     time::{sleep, timeout},
 };
@@ -141,6 +141,55 @@ async fn many_small_packets_at_once_leave_others_their_turn() {
     });
     let longest = timeout(PATIENCE, longest).await.unwrap().unwrap();
     assert!(longest < 1_000, "{longest} packets were handled at a stretch");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_read_is_sent_little_and_who_does_is_sent_more() {
+    const KIB: usize = 1_024;
+    let gate = Gate::start().await;
+    let machine = gate.machine(1);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let config = Arc::new(ssh::config((*machine.key).clone(), &gate.gateway.shared().settings));
+    let (sender, mut channels) = mpsc::unbounded_channel();
+    let (session, device) = tokio::join!(
+        async {
+            let (stream, _) = listener.accept().await.unwrap();
+            server::run_stream(config, stream, Counts(Arc::default(), sender)).await.unwrap()
+        },
+        log_in(at, machine.public(), &machine, Serves::Nobody),
+    );
+    let (_session, device) = (tokio::spawn(session), device.unwrap().unwrap());
+    let sends = device.channel_open_session().await.unwrap();
+    let mut visitor = channels.recv().await.unwrap();
+    let given = Arc::new(AtomicUsize::new(0));
+    let counted = given.clone();
+    let sending = tokio::spawn(async move {
+        while sends.data_bytes(vec![7; 32 * KIB]).await.is_ok() {
+            counted.fetch_add(32 * KIB, Ordering::Relaxed);
+        }
+    });
+    let stopped = || async {
+        eventually(|| async {
+            let before = given.load(Ordering::Relaxed);
+            sleep(Duration::from_millis(300)).await;
+            before > 0 && given.load(Ordering::Relaxed) == before
+        })
+        .await;
+    };
+    stopped().await;
+    assert_eq!(given.load(Ordering::Relaxed), 256 * KIB);
+    let mut read = 0;
+    while read < 64 * KIB * KIB {
+        let Some(ChannelMsg::Data { data }) = timeout(PATIENCE, visitor.wait()).await.unwrap() else {
+            continue;
+        };
+        read += data.len();
+    }
+    stopped().await;
+    let waiting = given.load(Ordering::Relaxed) - read;
+    assert!((3 * KIB * KIB..=4 * KIB * KIB).contains(&waiting), "{waiting} bytes wait");
+    sending.abort();
 }
 
 /// Waits until its visitor has said a word and what follows, and says which.
