@@ -52,7 +52,7 @@ pub use self::{
 };
 use super::crowd::Crowd;
 pub use crate::gateway::tunnel::Service;
-use crate::listen;
+use crate::{gateway::settings::STUCK, listen};
 
 /// The pause after a failed accept.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -224,13 +224,17 @@ async fn connection(hub: Arc<Hub>, mut stream: TcpStream, peer: SocketAddr, sche
     }
 }
 
-/// Small answers do not wait for more to send; peers that vanished without a word are noticed.
+/// Small answers do not wait for more to send; peers that vanished without a word are noticed, and those that are there but
+/// take nothing.
 fn tune(stream: &TcpStream) -> io::Result<()> {
-    use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepcnt, set_tcp_keepidle, set_tcp_keepintvl};
+    use rustix::net::sockopt::{
+        set_socket_keepalive, set_tcp_keepcnt, set_tcp_keepidle, set_tcp_keepintvl, set_tcp_user_timeout,
+    };
     stream.set_nodelay(true)?;
     set_socket_keepalive(stream, true)?;
     set_tcp_keepidle(stream, ALIVE)?;
     set_tcp_keepintvl(stream, ALIVE_AGAIN)?;
     set_tcp_keepcnt(stream, ALIVE_ASKED)?;
+    set_tcp_user_timeout(stream, u32::try_from(STUCK.as_millis()).unwrap_or(u32::MAX))?;
     Ok(())
 }

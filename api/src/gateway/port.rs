@@ -90,10 +90,11 @@ async fn visit(settings: &Settings, berth: Arc<Berth>, stream: std::net::TcpStre
     let Some(tunnel) = tunnel else { return };
     let (shard, cut) = (tunnel.shard.clone(), tunnel.cut.clone());
     let (trusted, version) = (settings.trusted.clone(), settings.send_proxy.version());
+    let stuck = settings.stuck;
     let carried = async move {
         let mut stream = TcpStream::from_std(stream)?;
         stream.set_nodelay(true)?;
-        keep_alive(&stream)?;
+        keep_alive(&stream, stuck)?;
         let visitor = proxy::accept(&mut stream, peer, &trusted).await?;
         let local = proxy::canonical(stream.local_addr()?);
         let head = version.map_or_else(Vec::new, |version| proxy::header(version, visitor, local));

@@ -11,6 +11,8 @@ use crate::config;
 
 /// How long a visitor's connection may be silent before it is asked whether it is still there.
 const IDLE: Duration = Duration::from_secs(60);
+/// How long a visitor may take nothing of what waits for him, even if he is there.
+pub const STUCK: Duration = Duration::from_secs(120);
 /// How long a connection has to bring a tunnel up, and how long it may wait before that for its turn.
 const GRACE: Duration = Duration::from_secs(20);
 /// Payload after which keys are exchanged anew: the limit of AES-GCM (RFC 5647, section 4, of 2^32 blocks).
@@ -41,6 +43,8 @@ pub struct Settings {
     pub trusted: Trusted,
     /// How long a connection has to bring a tunnel up, and how long it may wait before that for its turn.
     pub grace: Duration,
+    /// How long a visitor of a port may take nothing of what waits for him, even if he is there.
+    pub stuck: Duration,
     /// Payload in one direction after which a session's keys are exchanged anew.
     pub rekey_bytes: usize,
 }
@@ -63,17 +67,19 @@ impl Settings {
             send_proxy: section.proxy_protocol,
             trusted: section.ingress.trusted()?,
             grace: GRACE,
+            stuck: STUCK,
             rekey_bytes: REKEY_BYTES,
         })
     }
 }
 
-/// Lets the system find out when a visitor is gone without a word.
+/// Lets the system find out when a visitor is gone without a word, or takes nothing for as long as `stuck`.
 ///
 /// # Errors
 /// When the connection is gone.
-pub fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+pub fn keep_alive(stream: &TcpStream, stuck: Duration) -> io::Result<()> {
     sockopt::set_socket_keepalive(stream, true)?;
     sockopt::set_tcp_keepidle(stream, IDLE)?;
+    sockopt::set_tcp_user_timeout(stream, u32::try_from(stuck.as_millis()).unwrap_or(u32::MAX))?;
     Ok(())
 }

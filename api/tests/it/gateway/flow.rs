@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     device::{Serves, bring_up, log_in},
     kit::{Gate, PATIENCE, eventually},
-    visit::connect,
+    visit::{connect, echo_or_flood, standing},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -190,6 +190,25 @@ async fn who_does_not_read_is_sent_little_and_who_does_is_sent_more() {
     let waiting = given.load(Ordering::Relaxed) - read;
     assert!((3 * KIB * KIB..=4 * KIB * KIB).contains(&waiting), "{waiting} bytes wait");
     sending.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_visitor_who_takes_nothing_at_all_is_let_go() {
+    let gate = Gate::tuned(|settings| settings.stuck = Duration::from_secs(1)).await;
+    let machine = gate.machine(1);
+    let lease = gate.grant(&machine, 1).await;
+    let (service, _) = echo_or_flood().await;
+    let _ssh = gate.ssh(&machine, &["-N", "-R", &format!("{}:127.0.0.1:{service}", lease.port)]);
+    gate.until_up(&lease, true).await;
+    let mut idle = connect(lease.port).await;
+    let mut stuck = connect(lease.port).await;
+    stuck.write_all(b">").await.unwrap();
+    eventually(|| async { standing(lease.port) == 2 }).await;
+    eventually(|| async { standing(lease.port) == 1 && gate.gateway.look()[0].visitors == 1 }).await;
+    // Who has nothing to take stays.
+    sleep(Duration::from_secs(2)).await;
+    idle.write_all(b"still here").await.unwrap();
+    timeout(PATIENCE, idle.read_exact(&mut [0; 10])).await.unwrap().unwrap();
 }
 
 /// Waits until its visitor has said a word and what follows, and says which.
