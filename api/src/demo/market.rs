@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use domain::{
     account::Role,
     event::SystemPart,
@@ -22,7 +22,7 @@ use crate::{
     accounts,
     app::{App, DataDir},
     clock::Clock,
-    config::Config,
+    config::{self, Config},
     gateway,
     roles::{Part, Roles},
     server::Server,
@@ -30,6 +30,8 @@ use crate::{
 
 /// Where Ada is paid.
 pub const ADA: &str = "n1WkwTtAqdKiTVsaeF7Dytg2mNGBHzN9xh";
+/// Ports that a demo needs.
+const BLOCK: u16 = 20;
 /// How long an agent may take to do what it was told.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -93,6 +95,21 @@ impl Rental {
     }
 }
 
+/// Where the demo's ports begin: another server may run on this machine.
+async fn free_ports(gateway: &config::Gateway) -> anyhow::Result<u16> {
+    let all = gateway.first_port..=gateway.last_port.saturating_sub(BLOCK);
+    for first in all.step_by(usize::from(BLOCK)) {
+        let mut free = true;
+        for port in first..first + BLOCK {
+            free &= TcpListener::bind((gateway.ports_on()?, port)).await.is_ok();
+        }
+        if free {
+            return Ok(first);
+        }
+    }
+    bail!("no ports from {} to {} are free for the demo", gateway.first_port, gateway.last_port)
+}
+
 impl Market {
     /// Opens a marketplace in an empty data folder. When `scheduled`, everything that is due happens by itself.
     pub async fn open(
@@ -107,6 +124,7 @@ impl Market {
         let base = format!("http://{}", listener.local_addr()?);
         let bazaar = Bazaar::open(clock.clone()).await?;
         config.openbazaar = bazaar.settings();
+        config.gateway.first_port = free_ports(&config.gateway).await?;
         let app = App::open(data, config, clock, |_| {}).await?;
         let roles = if scheduled { Roles::default() } else { Roles::of(&[Part::Api, Part::Steward]) };
         let gateway = gateway::open(&app.config.gateway, &data.gateway(), Clock::System).await?;

@@ -57,14 +57,14 @@ use domain::{
     id::{DeviceId, Epoch},
     key::PublicKey,
 };
-use tokio::{net::TcpListener, time::Instant};
+use tokio::{net::TcpListener, sync::Semaphore, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     berth::Berth, door::Door, ingress::Ingress, leases::News, names::Names, shards::Shards, table::Table,
 };
 pub use self::{settings::Settings, tunnel::Service};
-use crate::{clock::Clock, config};
+use crate::{clock::Clock, config, listen};
 
 /// How long sessions have to end once they were cut.
 const LAST: Duration = Duration::from_secs(5);
@@ -82,6 +82,8 @@ pub struct Shared {
     tasks: TaskTracker,
     /// Visitors that are served.
     visits: TaskTracker,
+    /// Places for visitors of leased ports.
+    visitors: Arc<Semaphore>,
     /// Cancelled when nobody new is let in any more.
     closing: CancellationToken,
     /// Cancelled when everything ends.
@@ -127,14 +129,14 @@ pub async fn open(section: &config::Gateway, folder: &Path, clock: Clock) -> any
 /// Listens where it is set; where nothing is set, on the usual address, or on any free port when that is taken.
 async fn listen(set: &str, usual: &str, setting: &str) -> anyhow::Result<TcpListener> {
     if !set.is_empty() {
-        let bound = crate::listen::bind(set).await;
+        let bound = listen::bind(set).await;
         return bound
             .with_context(|| format!("cannot listen on {set}; choose another address with {setting}"));
     }
-    if let Ok(bound) = crate::listen::bind(usual).await {
+    if let Ok(bound) = listen::bind(usual).await {
         return Ok(bound);
     }
-    let bound = crate::listen::bind("127.0.0.1:0").await.context("cannot listen on 127.0.0.1")?;
+    let bound = listen::bind("127.0.0.1:0").await.context("cannot listen on 127.0.0.1")?;
     tracing::warn!(usual, address = %bound.local_addr()?, setting, "the usual address is taken; another was chosen");
     Ok(bound)
 }
@@ -170,6 +172,8 @@ impl Gateway {
             shards: Shards::start().context("the gateway cannot start its threads")?,
             tasks: TaskTracker::new(),
             visits: TaskTracker::new(),
+            // The rest of what files allow is the API's, the ingress's and the tunnels'.
+            visitors: Arc::new(Semaphore::new((listen::limit() / 4).max(1))),
             closing: CancellationToken::new(),
             stopped: CancellationToken::new(),
             since: Instant::now(),

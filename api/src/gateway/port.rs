@@ -5,7 +5,7 @@
 //! the port meanwhile and nobody answers afterwards. A visitor who comes while the device is just reconnecting waits for
 //! [`PATIENCE`]; then it is let go.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::net::{TcpListener, TcpStream};
 
@@ -62,12 +62,17 @@ async fn accept(gateway: &Arc<Shared>, berth: &Arc<Berth>) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let Ok(stream) = stream.into_std() else { continue };
+                let Ok(place) = gateway.visitors.clone().try_acquire_owned() else {
+                    tracing::debug!(%peer, "the gateway has too many visitors");
+                    continue;
+                };
                 let (gateway, berth) = (gateway.clone(), berth.clone());
-                gateway
-                    .visits
-                    .clone()
-                    .spawn(async move { visit(&gateway.settings, berth, stream, peer).await });
+                gateway.visits.clone().spawn(async move {
+                    let ended = berth.ended.clone();
+                    // Whoever breaks off is nobody's trouble.
+                    let _ = ended.run_until_cancelled(visit(&gateway.settings, berth, stream, peer)).await;
+                    drop(place);
+                });
             }
             Err(e) => {
                 tracing::warn!(error = %e, port = berth.lease.port, "a visitor cannot be accepted; trying again");
@@ -77,35 +82,31 @@ async fn accept(gateway: &Arc<Shared>, berth: &Arc<Berth>) {
     }
 }
 
-async fn visit(settings: &Settings, berth: Arc<Berth>, stream: std::net::TcpStream, peer: SocketAddr) {
-    let ended = berth.ended.clone();
-    let Some(_visitor) = berth.let_in(peer.ip()) else {
-        tracing::debug!(port = berth.lease.port, %peer, "too many visitors");
-        return;
+async fn visit(
+    settings: &Settings,
+    berth: Arc<Berth>,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    keep_alive(&stream, settings.stuck)?;
+    let visitor = proxy::accept(&mut stream, peer, &settings.trusted).await?;
+    let Some(_place) = berth.let_in(visitor.ip()) else {
+        tracing::debug!(port = berth.lease.port, %visitor, "too many visitors");
+        return Ok(());
     };
-    let tunnel = tokio::select! {
-        tunnel = berth.tunnel_within(PATIENCE) => tunnel,
-        () = ended.cancelled() => None,
-    };
-    let Some(tunnel) = tunnel else { return };
-    let (shard, cut) = (tunnel.shard.clone(), tunnel.cut.clone());
-    let (trusted, version) = (settings.trusted.clone(), settings.send_proxy.version());
-    let stuck = settings.stuck;
-    let carried = async move {
-        let mut stream = TcpStream::from_std(stream)?;
-        stream.set_nodelay(true)?;
-        keep_alive(&stream, stuck)?;
-        let visitor = proxy::accept(&mut stream, peer, &trusted).await?;
-        let local = proxy::canonical(stream.local_addr()?);
-        let head = version.map_or_else(Vec::new, |version| proxy::header(version, visitor, local));
-        let channel = tunnel.open(Service::Port, visitor).await?;
-        pump::carry(&berth, stream, channel, head).await
-    };
-    let done = shard.spawn(async move {
-        tokio::select! {
-            _ = carried => {}
-            () = cut.cancelled() => {}
-        }
+    let Some(tunnel) = berth.tunnel_within(PATIENCE).await else { return Ok(()) };
+    let local = proxy::canonical(stream.local_addr()?);
+    let head = settings.send_proxy.version().map(|version| proxy::header(version, visitor, local));
+    let (stream, shard, cut) = (stream.into_std()?, tunnel.shard.clone(), tunnel.cut.clone());
+    // Served where the session runs.
+    let served = shard.spawn(async move {
+        let carried = async {
+            let stream = TcpStream::from_std(stream)?;
+            let channel = tunnel.open(Service::Port, visitor).await?;
+            pump::carry(&berth, stream, channel, head.unwrap_or_default()).await
+        };
+        let _ = cut.run_until_cancelled(carried).await;
     });
-    let _ = done.await;
+    served.await.map_err(io::Error::other)
 }

@@ -9,12 +9,15 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
 
 pub const BERTH: &str = env!("CARGO_BIN_EXE_berth");
+/// Blocks of ports that were given out.
+static BLOCKS: AtomicU16 = AtomicU16::new(0);
 /// Times the server is killed.
 const KILLS: usize = 8;
 /// Seconds bought by an order.
@@ -26,6 +29,8 @@ pub struct World {
     pub settings: Vec<(&'static str, String)>,
     dir: tempfile::TempDir,
     port: u16,
+    /// Leased ports from here on, so that servers of other tests have theirs.
+    first_port: u16,
     server: Option<Child>,
     agents: Vec<Child>,
     http: reqwest::Client,
@@ -46,7 +51,8 @@ impl World {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
         let (dir, settings) = (tempfile::tempdir().unwrap(), Vec::new());
-        Self { settings, dir, port, server: None, agents: Vec::new(), http }
+        let first_port = 21_000 + 50 * BLOCKS.fetch_add(1, Ordering::Relaxed);
+        Self { settings, dir, port, first_port, server: None, agents: Vec::new(), http }
     }
 
     fn data(&self) -> PathBuf {
@@ -56,6 +62,7 @@ impl World {
     pub fn berth(&self) -> Command {
         let mut command = Command::new(BERTH);
         command.env("BERTH_DATA", self.data()).env("BERTH_LOG", "error").stdin(Stdio::null());
+        command.env("BERTH_GATEWAY_FIRST_PORT", self.first_port.to_string());
         for job in ["EXPIRY", "EXTENSION_LAPSE", "PAYOUT", "LOST", "LOST_GRACE"] {
             command.env(format!("BERTH_JOBS_{job}"), "* * * * * *");
         }
@@ -225,6 +232,7 @@ async fn killing_the_server_again_and_again_loses_nothing_and_doubles_nothing() 
             settings: Vec::new(),
             dir: tempfile::tempdir().unwrap(),
             port: world.port,
+            first_port: world.first_port,
             server: None,
             agents: vec![],
             http: world.http.clone(),
