@@ -152,14 +152,15 @@ async fn who_does_not_read_is_sent_little_and_who_does_is_sent_more() {
     let at = listener.local_addr().unwrap();
     let config = Arc::new(ssh::config((*machine.key).clone(), &gate.gateway.shared().settings));
     let (sender, mut channels) = mpsc::unbounded_channel();
-    let (session, device) = tokio::join!(
+    let ((), device) = tokio::join!(
         async {
             let (stream, _) = listener.accept().await.unwrap();
-            server::run_stream(config, stream, Counts(Arc::default(), sender)).await.unwrap()
+            let session = server::run_stream(config, stream, Counts(Arc::default(), sender));
+            tokio::spawn(session.await.unwrap());
         },
         log_in(at, machine.public(), &machine, Serves::Nobody),
     );
-    let (_session, device) = (tokio::spawn(session), device.unwrap().unwrap());
+    let device = device.unwrap().unwrap();
     let sends = device.channel_open_session().await.unwrap();
     let mut visitor = channels.recv().await.unwrap();
     let given = Arc::new(AtomicUsize::new(0));
