@@ -11,8 +11,8 @@ use crate::config;
 
 /// How long a visitor's connection may be silent before it is asked whether it is still there.
 const IDLE: Duration = Duration::from_secs(60);
-/// How long a visitor may take nothing of what waits for him, even if he is there.
-pub const STUCK: Duration = Duration::from_secs(120);
+/// How long a visitor may take nothing of what waits for it, even if it is there: a terminal may be paused for a while.
+pub const STUCK: Duration = Duration::from_secs(900);
 /// How long a connection has to bring a tunnel up, and how long it may wait before that for its turn.
 const GRACE: Duration = Duration::from_secs(20);
 /// Payload after which keys are exchanged anew: the limit of AES-GCM (RFC 5647, section 4, of 2^32 blocks).
