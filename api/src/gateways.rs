@@ -21,8 +21,10 @@ use domain::{
     time::Time,
     wire::GatewayAddress,
 };
+use projections::private::Attention;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{app::App, config, devices, error::Problem};
@@ -54,6 +56,12 @@ pub struct Announcement {
     pub ssh_port: u16,
     /// The SSH key that it proves itself with.
     pub host_key: PublicKey,
+    /// Where names are reached over HTTP; 0 for nowhere.
+    #[serde(default)]
+    pub http_port: u16,
+    /// Where names are reached over TLS; 0 for nowhere.
+    #[serde(default)]
+    pub https_port: u16,
     /// Whether it is about to stop: it gets no more leases.
     #[serde(default)]
     pub draining: bool,
@@ -69,6 +77,9 @@ pub struct TunnelReport {
     pub epoch: Epoch,
     /// Seconds since the device was heard over it; none while it is down.
     pub heard_s_ago: Option<u64>,
+    /// Whether the leased port is listened on.
+    #[serde(default = "yes")]
+    pub port_open: bool,
     /// Visitors that are connected.
     pub visitors: u64,
     /// Bytes from visitors to the device, since the gateway started.
@@ -77,6 +88,10 @@ pub struct TunnelReport {
     pub from_device: u64,
     /// Visitors' connections, ended ones included, since the gateway started.
     pub connections: u64,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// A gateway that is there.
@@ -157,6 +172,21 @@ impl Gateways {
         known.map_or_else(|| own.domain().to_owned(), |known| known.announcement.domain.clone())
     }
 
+    /// The addresses of what a name of a gateway's serves over HTTP and TLS.
+    #[must_use]
+    pub fn sites(&self, gateway: &GatewayName, name: &str) -> [Option<String>; 2] {
+        let state = self.state();
+        let Some(known) = state.gateways.get(gateway).filter(|known| known.is_there()) else {
+            return [None, None];
+        };
+        let Announcement { http_port, https_port, .. } = known.announcement;
+        [("http", http_port, 80), ("https", https_port, 443)].map(|(scheme, port, usual)| match port {
+            0 => None,
+            port if port == usual => Some(format!("{scheme}://{name}/")),
+            port => Some(format!("{scheme}://{name}:{port}/")),
+        })
+    }
+
     /// The gateways that a lease can be at, the emptiest first; when none is there, the one that this process is about to
     /// run, if any.
     #[must_use]
@@ -191,28 +221,45 @@ impl Gateways {
         self.state().tunnels.values().map(aged).collect()
     }
 
-    /// Takes what a gateway says; whether that is news, or `None` when another one of its name is there.
+    /// Takes what a gateway says; whether that is news, or why it cannot be.
     fn take(
         &self,
         name: &GatewayName,
         announcement: Announcement,
         tunnels: &[TunnelReport],
         now: Time,
-    ) -> Option<bool> {
+    ) -> Result<bool, Problem> {
         let mut state = self.state();
         let another = |known: &Known| {
             let key = known.announcement.host_key;
             known.is_there() && !known.announcement.draining && key != announcement.host_key
         };
         if state.gateways.get(name).is_some_and(another) {
-            return None;
+            let detail = format!("another gateway named {name} is there, with another SSH key");
+            let action = "give each gateway a name of its own, or wait half a minute until the other is gone";
+            return Err(Problem::new(StatusCode::CONFLICT, "gateway-name-taken", detail, action));
+        }
+        // One address leads to one lease.
+        let overlaps = |(other, known): &(&GatewayName, &Known)| {
+            let theirs = &known.announcement;
+            *other != name
+                && known.is_there()
+                && theirs.host.eq_ignore_ascii_case(&announcement.host)
+                && theirs.first_port <= announcement.last_port
+                && announcement.first_port <= theirs.last_port
+        };
+        if let Some((other, _)) = state.gateways.iter().find(overlaps) {
+            let detail = format!("the gateway {other} leases some of the same ports of the same host");
+            let action =
+                "give each gateway of a host ports of its own: gateway.first_port and gateway.last_port";
+            return Err(Problem::new(StatusCode::CONFLICT, "gateway-ports-taken", detail, action));
         }
         let (heard, up) =
             (Instant::now(), tunnels.iter().filter(|report| report.heard_s_ago.is_some()).count());
         let before = state.gateways.get(name);
         let fresh = before.is_none_or(|known| known.announcement != announcement || !known.is_there());
         if before.is_none() && state.gateways.len() >= MAX_GATEWAYS {
-            return None;
+            return Err(Problem::overloaded());
         }
         let same = before.is_some_and(|known| known.announcement.instance == announcement.instance);
         let since = before.filter(|_| same).map_or(now, |known| known.since);
@@ -222,7 +269,7 @@ impl Gateways {
         for report in tunnels {
             state.tunnels.insert(report.device, (name.clone(), heard, *report));
         }
-        Some(fresh)
+        Ok(fresh)
     }
 }
 
@@ -259,15 +306,9 @@ pub async fn report(
         lease.is_some_and(|lease| lease.epoch == report.epoch && lease.gateway == *name)
     };
     tunnels.retain(its_own);
-    let fresh = app.gateways.take(name, announcement, &tunnels, app.clock.time());
-    let fresh = fresh.ok_or_else(|| {
-        let detail = format!("another gateway named {name} is there, with another SSH key");
-        let action = "give each gateway a name of its own, or wait half a minute until the other is gone";
-        Problem::new(StatusCode::CONFLICT, "gateway-name-taken", detail, action)
-    })?;
-    if fresh {
+    if app.gateways.take(name, announcement, &tunnels, app.clock.time())? {
         // Devices learn where their tunnels end.
-        tunnels.iter().for_each(|report| app.feed.wake(report.device));
+        app.leases.at(name).into_iter().for_each(|device| app.feed.wake(device));
     }
     let alive = tunnels.iter().filter(|report| report.heard_s_ago.is_some_and(|ago| ago < FRESH_S));
     let alive: Vec<_> = alive.map(|report| report.device).collect();
@@ -276,4 +317,61 @@ pub async fn report(
         devices::heard_of(app, device).await?;
     }
     Ok(())
+}
+
+/// How often it is looked whether gateways are there.
+const LOOK: Duration = Duration::from_secs(5);
+/// After this, a port that is not open is a human's business.
+const CLOSED_FOR: Duration = Duration::from_secs(10);
+/// What a gateway that is away is listed as.
+pub const AWAY: &str = "gateway away";
+/// What a leased port that is not open is listed as.
+pub const CLOSED: &str = "leased port not open";
+
+/// Calls a human to gateways that hold leases and are not there, and to leased ports that cannot be opened, until stopped.
+pub async fn watch(app: App, stop: CancellationToken) {
+    let (mut trouble, since) = (HashMap::<(String, &'static str), (Instant, bool)>::new(), Instant::now());
+    while stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
+        let mut seen = Vec::new();
+        for gateway in app.leases.counts().into_keys() {
+            let there = app.gateways.all().get(&gateway).is_some_and(Known::is_there);
+            let starting = since.elapsed() < SILENT_AFTER;
+            seen.push((format!("gateway-{gateway}"), AWAY, there || starting, Duration::ZERO));
+        }
+        for (_, tunnel) in app.gateways.tunnels() {
+            seen.push((format!("device-{}", tunnel.device), CLOSED, tunnel.port_open, CLOSED_FOR));
+        }
+        for (subject, what, fine, patience) in seen {
+            let key = (subject, what);
+            if fine {
+                let told = trouble.remove(&key).is_none_or(|(_, told)| told);
+                // Also what an earlier process has listed.
+                if told && let Err(e) = app.private.end_attention(&key.0, what).await {
+                    tracing::warn!(error = %e, "what is over cannot be taken off the list");
+                }
+                continue;
+            }
+            let (begun, told) = *trouble.entry(key.clone()).or_insert((Instant::now(), false));
+            if told || begun.elapsed() < patience {
+                continue;
+            }
+            let detail = match what {
+                AWAY => {
+                    "it holds leases and does not report: nobody reaches their devices. Start it again, or end the leases"
+                }
+                _ => "its gateway cannot listen on the leased port: see the gateway's log, and free the port",
+            };
+            tracing::error!(subject = key.0, "{what}: {detail}");
+            let item = Attention {
+                subject: key.0.clone(),
+                what: what.into(),
+                detail: detail.into(),
+                since: app.clock.time(),
+            };
+            match app.private.call_attention(&item).await {
+                Ok(()) => drop(trouble.insert(key, (begun, true))),
+                Err(e) => tracing::warn!(error = %e, "a human cannot be called; trying again"),
+            }
+        }
+    }
 }

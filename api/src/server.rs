@@ -11,7 +11,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     app::App,
     gateway::{self, Gateway},
-    http, listen, openbazaar,
+    gateways, http, listen, openbazaar,
     roles::{Part, Roles},
     scheduler, steward, webhooks,
 };
@@ -49,6 +49,7 @@ impl Server {
         }
         if roles.has(Part::Scheduler) {
             tasks.spawn(scheduler::run(app.clone(), stop.clone()));
+            tasks.spawn(gateways::watch(app.clone(), stop.clone()));
         }
         if roles.has(Part::Connector) {
             tasks.spawn(openbazaar::run(app.clone(), stop.clone()));

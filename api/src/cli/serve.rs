@@ -1,5 +1,7 @@
 //! `berth serve`.
 
+use std::pin::pin;
+
 use anyhow::Context;
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -10,8 +12,8 @@ use crate::{
     app::{App, DataDir},
     clock::{Clock, fresh_id},
     config::Config,
-    gateway::{self, Gateway, remote, token},
-    listen,
+    gateway::{self, Gateway, local, remote, token},
+    gateways, listen,
     roles::{Part, Roles},
     server::Server,
 };
@@ -88,16 +90,26 @@ async fn gateway_only(config: &Config, data: &DataDir) -> anyhow::Result<()> {
     };
     let terminate = signal(SignalKind::terminate())?;
     let server = remote::Server::new(&base, section, token)?;
-    server.check().await?;
     let gateway = gateway::open(section, &data.gateway(), Clock::System).await?;
+    let instance = fresh_id(&Clock::System);
+    let announcement = local::announcement(&gateway, section, instance);
+    let mut stop = pin!(told_to_stop(terminate));
+    tokio::select! {
+        introduced = server.introduce(&announcement, &gateway) => introduced?,
+        () = stop.as_mut() => return Ok(()),
+    }
     introduce(&gateway);
-    remote::run(server, gateway, section.clone(), fresh_id(&Clock::System), told_to_stop(terminate)).await;
+    remote::run(server, gateway, section.clone(), instance, stop).await;
     Ok(())
 }
 
 fn introduce(gateway: &Gateway) {
     tracing::info!(ssh = %gateway.ssh, "the gateway takes tunnels");
-    println!("Devices bring their tunnels up to {}", gateway.ssh);
+    println!(
+        "Devices bring their tunnels up to {}, under {}",
+        gateway.ssh,
+        gateways::openssh(gateway.host_key)
+    );
     let ways = [("http", gateway.http), ("https", gateway.tls)];
     let ways = ways.into_iter().filter_map(|(scheme, at)| {
         Some(format!("{scheme}://<subdomain>.{}:{}", gateway.shared().settings.domain, at?.port()))

@@ -85,7 +85,12 @@ impl Gateway {
             self.first_port > 0 && self.first_port <= self.last_port,
             "gateway.first_port must be 1 to gateway.last_port"
         );
-        ensure!(!self.host.is_empty(), "gateway.host must not be empty");
+        let named = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
+        ensure!(
+            !self.host.is_empty() && !self.host.contains("//") && self.host.chars().all(named),
+            "gateway.host must be a host name or an address, such as gw.example, not {:?}",
+            self.host
+        );
         ensure!((1..=3_600).contains(&self.keepalive_s), "gateway.keepalive_s must be 1 second to 1 hour");
         ensure!((1..=100_000).contains(&self.visitors_max), "gateway.visitors_max must be 1 to 100000");
         ensure!(self.drain_s <= 86_400, "gateway.drain_s must be at most a day");

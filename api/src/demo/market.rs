@@ -183,8 +183,7 @@ impl Market {
     /// The address of what a renter's device serves, as their contract names it.
     pub async fn site(&self, rental: &Rental) -> anyhow::Result<String> {
         let contract = rental.api.get(&format!("/v1/contracts/{}", rental.contract)).await?;
-        let name = contract["access"]["name"].as_str().context("a rental that runs has a name")?;
-        Ok(format!("http://{name}:{}/", self.http.port()))
+        Ok(contract["access"]["http"].as_str().context("a rental that runs has an address")?.to_owned())
     }
 
     /// Ada enrols a device and switches it on.

@@ -13,7 +13,7 @@ use std::{
     net::IpAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -63,6 +63,8 @@ pub struct Berth {
     visitors: Arc<Semaphore>,
     of_one: Crowd,
     max_visitors: usize,
+    /// Whether the leased port is listened on.
+    pub port_open: AtomicBool,
     tunnel: watch::Sender<Option<Arc<Tunnel>>>,
     changing: Mutex<()>,
 }
@@ -80,6 +82,7 @@ impl Berth {
             // One address leaves room for others: the renter must find a place.
             of_one: Crowd::new(u32::try_from(max_visitors.div_ceil(2)).unwrap_or(u32::MAX)),
             max_visitors,
+            port_open: AtomicBool::new(false),
             tunnel: watch::Sender::new(None),
             changing: Mutex::default(),
         })

@@ -97,6 +97,9 @@ impl Ingress {
             files.look(&certificate).await?;
             Upkeep::Files(files)
         } else if !settings.acme_dns_hook.is_empty() {
+            let hook = Path::new(&settings.acme_dns_hook);
+            let found = hook.components().count() == 1 || hook.is_file();
+            anyhow::ensure!(found, "gateway.ingress.acme_dns_hook: there is no program {}", hook.display());
             Upkeep::Acme(Box::new(Acme::open(&settings, folder, now, certificate.clone()).await?))
         } else {
             Upkeep::None

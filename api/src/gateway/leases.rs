@@ -166,6 +166,17 @@ impl Leases {
         self.state().live.get(&device).cloned()
     }
 
+    /// The devices that hold a lease at a gateway.
+    #[must_use]
+    pub fn at(&self, gateway: &GatewayName) -> Vec<DeviceId> {
+        self.state()
+            .live
+            .values()
+            .filter(|lease| lease.gateway == *gateway)
+            .map(|lease| lease.device)
+            .collect()
+    }
+
     /// How many leases live at each gateway.
     #[must_use]
     pub fn counts(&self) -> BTreeMap<GatewayName, usize> {

@@ -26,6 +26,8 @@ pub fn announcement(gateway: &Gateway, section: &crate::config::Gateway, instanc
         last_port: section.last_port,
         ssh_port: if section.ssh_port == 0 { gateway.ssh.port() } else { section.ssh_port },
         host_key: gateway.host_key,
+        http_port: gateway.http.map_or(0, |at| at.port()),
+        https_port: gateway.tls.map_or(0, |at| at.port()),
         draining: gateway.is_closing(),
     }
 }
@@ -36,6 +38,7 @@ pub fn tunnels(gateway: &Gateway) -> Vec<TunnelReport> {
     let report = |seen: Seen| TunnelReport {
         device: seen.device,
         epoch: seen.epoch,
+        port_open: seen.port_open,
         heard_s_ago: seen.heard.map(|heard| heard.elapsed().as_secs()),
         visitors: seen.visitors as u64,
         to_device: seen.to_device,

@@ -46,7 +46,7 @@ pub mod transport;
 pub mod tunnel;
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::Path,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -101,6 +101,8 @@ pub struct Seen {
     pub epoch: Epoch,
     /// When the device was last heard of, if its tunnel is up.
     pub heard: Option<Instant>,
+    /// Whether the leased port is listened on.
+    pub port_open: bool,
     /// Visitors that are connected.
     pub visitors: usize,
     /// Bytes from visitors to the device.
@@ -116,12 +118,26 @@ pub struct Seen {
 /// # Errors
 /// When an address cannot be listened on, or something is set wrong.
 pub async fn open(section: &config::Gateway, folder: &Path, clock: Clock) -> anyhow::Result<Gateway> {
+    let ports_on = SocketAddr::new(section.ports_on()?, 0);
+    TcpListener::bind(ports_on).await.with_context(|| {
+        format!(
+            "leased ports cannot be opened on gateway.ports_on, {}: name an address of this machine",
+            ports_on.ip()
+        )
+    })?;
     let listener = listen(&section.ssh_listen, "127.0.0.1:2222", "gateway.ssh_listen").await?;
     let mut gateway = Gateway::start(Settings::new(section)?, folder, listener)?;
     let names = Arc::new(Names(gateway.shared.clone()));
     let now = Arc::new(move || clock.now());
     let ingress = Ingress::open(section.ingress(), names, folder, now).await?;
     (gateway.http, gateway.tls) = (ingress.http_address(), ingress.tls_address());
+    let local = |at: Option<SocketAddr>| at.is_some_and(|at| at.ip().is_loopback());
+    let here = section.host == "localhost" || section.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    if !here && (ports_on.ip().is_loopback() || local(Some(gateway.ssh)) || local(gateway.http)) {
+        tracing::warn!(host = section.host, ports_on = %ports_on.ip(), ssh = %gateway.ssh, http = ?gateway.http,
+            "others are told a host name, but something listens for this machine only; set gateway.ports_on, \
+             gateway.ssh_listen and gateway.ingress.http and tls");
+    }
     gateway.shared.visits.spawn(ingress.serve(gateway.shared.closing.clone()));
     Ok(gateway)
 }
@@ -224,6 +240,7 @@ impl Gateway {
                 device: berth.lease.device,
                 epoch: berth.lease.epoch,
                 heard,
+                port_open: berth.port_open.load(Ordering::Relaxed),
                 visitors: berth.visitors(),
                 to_device: count(&berth.traffic.to_device),
                 from_device: count(&berth.traffic.from_device),

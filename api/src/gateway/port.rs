@@ -5,7 +5,12 @@
 //! the port meanwhile and nobody answers afterwards. A visitor who comes while the device is just reconnecting waits for
 //! [`PATIENCE`]; then it is let go.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use tokio::net::{TcpListener, TcpStream};
 
@@ -59,6 +64,7 @@ async fn open(gateway: &Shared, berth: &Berth) -> TcpListener {
 
 async fn accept(gateway: &Arc<Shared>, berth: &Arc<Berth>) {
     let listener = open(gateway, berth).await;
+    berth.port_open.store(true, Ordering::Relaxed);
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {

@@ -11,13 +11,16 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use domain::event::Position;
 use reqwest::{Client, StatusCode, Url};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Gateway, leases::News, local};
-use crate::config::{self, Secret};
+use crate::{
+    config::{self, Secret},
+    gateways::Announcement,
+};
 
 /// How long a gateway believes what it was told: as long as devices do by default.
 pub const TRUST: Duration = Duration::from_secs(900);
@@ -29,6 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(40);
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long the last report may take.
 const LAST: Duration = Duration::from_secs(5);
+/// The pause before a server that is not there is asked again.
+const AGAIN: Duration = Duration::from_secs(2);
 /// How often the gateway reports.
 const REPORT: Duration = Duration::from_secs(2);
 
@@ -80,17 +85,44 @@ impl Server {
         Ok(answer.error_for_status()?.json().await?)
     }
 
-    /// Asks once, so that whoever starts a gateway hears what is wrong.
+    async fn report(&self, announcement: &Announcement, gateway: &Gateway) -> anyhow::Result<()> {
+        let body = json!({ "announcement": announcement, "tunnels": local::tunnels(gateway) });
+        let request = self.http.post(self.report.clone()).bearer_auth(&self.token.0).json(&body);
+        let answer = request.send().await?;
+        refused(&answer)?;
+        if answer.status() == StatusCode::CONFLICT {
+            let problem: Value = answer.json().await?;
+            let text = |member: &str| problem[member].as_str().unwrap_or_default().to_owned();
+            return Err(Impossible(format!("{}; {}", text("detail"), text("action"))).into());
+        }
+        answer.error_for_status()?;
+        Ok(())
+    }
+
+    /// Introduces a gateway, so that whoever starts it hears what is wrong; waits for a server that is not there yet.
     ///
     /// # Errors
-    /// When the server cannot be reached or does not believe the token.
-    pub async fn check(&self) -> anyhow::Result<()> {
-        self.news(None, 0)
-            .await
-            .map(|_| ())
-            .with_context(|| format!("{} does not answer as it should", self.leases))
+    /// When the server does not believe the token, is none, or has another gateway in its place.
+    pub async fn introduce(&self, announcement: &Announcement, gateway: &Gateway) -> anyhow::Result<()> {
+        loop {
+            let Err(e) = self.report(announcement, gateway).await else { return Ok(()) };
+            let away = e.downcast_ref::<reqwest::Error>().is_some_and(|e| {
+                e.is_connect() || e.is_timeout() || e.status().is_some_and(|status| status.is_server_error())
+            });
+            if !away {
+                let advice = format!("{} does not take the gateway; is gateway.server right?", self.report);
+                return Err(if e.is::<Impossible>() { e } else { e.context(advice) });
+            }
+            tracing::warn!(error = format!("{e:#}"), "the server is not there yet; asking again");
+            tokio::time::sleep(AGAIN).await;
+        }
     }
 }
+
+/// Why the server cannot have this gateway.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Impossible(String);
 
 fn refused(answer: &reqwest::Response) -> anyhow::Result<()> {
     ensure!(
@@ -161,9 +193,7 @@ async fn report(
     loop {
         let last = stop.is_cancelled();
         let announcement = local::announcement(&gateway, &section, instance);
-        let body = json!({ "announcement": announcement, "tunnels": local::tunnels(&gateway) });
-        let request = server.http.post(server.report.clone()).bearer_auth(&server.token.0).json(&body).send();
-        let sent = async { anyhow::Ok(request.await?.error_for_status()?) };
+        let sent = server.report(&announcement, &gateway);
         // Whoever stops does not wait for a server that hangs.
         let sent = match last {
             true => timeout(LAST, sent).await.ok(),

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Settings, Shared, handler::Client, transport::Transport};
 
 /// What a channel's peer may send before it is read, in bytes, at first: what a visitor holds who does not read.
-const WINDOW: u32 = 256 * 1024;
+const WINDOW: u32 = 512 * 1024;
 /// What that grows to while visitors keep up. At a round trip of 50 ms this is 80 MB/s.
 const MAX_WINDOW: u32 = 4 * 1024 * 1024;
 /// Keepalives that may stay unanswered.

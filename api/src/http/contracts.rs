@@ -90,6 +90,12 @@ pub struct Access {
     port: u16,
     /// The name that leads to the device's ports 80 and 443.
     name: String,
+    /// The address of what the device serves on its port 80, while its gateway is there.
+    #[schema(required)]
+    http: Option<String>,
+    /// The same of its port 443.
+    #[schema(required)]
+    https: Option<String>,
     /// The SSH host keys of what runs on the device, as it reports them, in the form of OpenSSH: check them when you
     /// connect.
     host_keys: Vec<String>,
@@ -103,10 +109,14 @@ impl Access {
         let Some(lease) = lease.filter(|_| row.ended_at.is_none()) else { return Ok(None) };
         let (gateway, own) = (Some(&lease.gateway), &app.config.gateway);
         let tunnel = app.gateways.tunnel(row.device, row.epoch);
+        let name = format!("{}.{}", lease.subdomain, app.gateways.domain(gateway, own));
+        let [http, https] = app.gateways.sites(&lease.gateway, &name);
         Ok(Some(Self {
             host: app.gateways.host(gateway, own),
             port: lease.port,
-            name: format!("{}.{}", lease.subdomain, app.gateways.domain(gateway, own)),
+            http,
+            https,
+            name,
             host_keys: app.private.host_keys(row.device, row.epoch).await?,
             connected: tunnel.is_some_and(|tunnel| tunnel.heard_s_ago.is_some()),
         }))

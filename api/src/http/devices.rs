@@ -7,6 +7,7 @@ use domain::{
     event::{Position, Revision},
     id::DeviceId,
     time::Time,
+    wire::GatewayAddress,
 };
 use projections::views::{Page, devices::DeviceRow};
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,30 @@ use super::{
     list::{List, Part},
     schema,
 };
-use crate::{accounts::check_text, app::App, devices, error::Problem, gateways::TunnelReport};
+use crate::{
+    accounts::check_text,
+    app::App,
+    devices,
+    error::Problem,
+    gateways::{self, TunnelReport},
+};
+
+/// A gateway's SSH server.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TunnelTo {
+    /// The host.
+    host: String,
+    /// The port.
+    port: u16,
+    /// Its SSH host key, in the form of OpenSSH.
+    host_key: String,
+}
+
+impl From<GatewayAddress> for TunnelTo {
+    fn from(gateway: GatewayAddress) -> Self {
+        Self { host: gateway.host, port: gateway.port, host_key: gateways::openssh(gateway.host_key) }
+    }
+}
 
 /// A device's hold on a port and a subdomain.
 #[derive(Debug, Serialize, ToSchema)]
@@ -35,6 +59,9 @@ pub struct Lease {
     /// The subdomain.
     #[schema(required)]
     subdomain: Option<String>,
+    /// Where the device brings its tunnel up to, while its gateway is there.
+    #[schema(required)]
+    tunnel_to: Option<TunnelTo>,
     /// The device's own Ed25519 key.
     #[schema(required)]
     device_key: Option<String>,
@@ -60,6 +87,8 @@ pub struct Lease {
 pub struct TunnelState {
     /// Whether it is up.
     connected: bool,
+    /// Whether the leased port is listened on.
+    port_open: bool,
     /// Visitors that are connected.
     visitors: u64,
     /// Bytes from visitors to the device.
@@ -72,8 +101,9 @@ pub struct TunnelState {
 
 impl From<TunnelReport> for TunnelState {
     fn from(report: TunnelReport) -> Self {
-        let TunnelReport { heard_s_ago, visitors, to_device, from_device, connections, .. } = report;
-        Self { connected: heard_s_ago.is_some(), visitors, to_device, from_device, connections }
+        let TunnelReport { heard_s_ago, port_open, visitors, to_device, from_device, connections, .. } =
+            report;
+        Self { connected: heard_s_ago.is_some(), port_open, visitors, to_device, from_device, connections }
     }
 }
 
@@ -129,11 +159,14 @@ impl Device {
             (app.private.device_name(row.device).await?, app.private.last_seen(row.device).await?);
         let lives = row.is_leased();
         let tunnel = app.gateways.tunnel(row.device, row.epoch).filter(|_| lives).map(Into::into);
+        let gateway = row.gateway.as_ref().filter(|_| lives);
+        let tunnel_to = gateway.and_then(|gateway| app.gateways.address(gateway)).map(Into::into);
         let lease = row.granted_at.map(|granted_at| Lease {
             epoch: row.epoch,
             host: app.gateways.host(row.gateway.as_ref(), &app.config.gateway),
             port: row.port,
             subdomain: row.subdomain.map(Into::into),
+            tunnel_to,
             device_key: row.device_key.map(|key| key.to_string()),
             hardware: row.hardware,
             granted_at,

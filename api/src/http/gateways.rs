@@ -132,6 +132,12 @@ pub struct AnnouncementForm {
     pub ssh_port: u16,
     /// The Ed25519 key that it proves itself with.
     pub host_key: String,
+    /// Where names are reached over HTTP; 0 for nowhere.
+    #[schema(required = false)]
+    pub http_port: u16,
+    /// Where names are reached over TLS; 0 for nowhere.
+    #[schema(required = false)]
+    pub https_port: u16,
     /// Whether it is about to stop: it gets no more leases.
     #[schema(required = false)]
     pub draining: bool,
@@ -147,6 +153,9 @@ pub struct TunnelReportForm {
     pub epoch: u32,
     /// Seconds since the device was heard over it; none while it is down.
     pub heard_s_ago: Option<u64>,
+    /// Whether the leased port is listened on.
+    #[schema(required = false)]
+    pub port_open: bool,
     /// Visitors that are connected.
     pub visitors: u64,
     /// Bytes from visitors to the device, since the gateway started.

@@ -3,7 +3,7 @@
 //! What passes through a lease's tunnel is counted by its gateway since that was started; Prometheus takes a counter that
 //! begins anew as such.
 
-use std::fmt::Write;
+use std::{collections::BTreeSet, fmt::Write};
 
 use axum::{extract::State, http::header, response::IntoResponse};
 
@@ -33,9 +33,11 @@ pub async fn metrics(State(app): State<App>, _caller: Auditor) -> Result<impl In
     let lag = next.saturating_sub(steward);
     one(&mut text, "berth_steward_lag_events", "gauge", "Events that the steward has not handled.", lag);
     let (gateways, counts) = (app.gateways.all(), app.leases.counts());
+    // Also those that hold leases and were not heard of since this server's start.
+    let names: BTreeSet<_> = gateways.keys().chain(counts.keys()).collect();
     let each = |text: &mut String, name: &str, help: &str, value: &dyn Fn(&str) -> u64| {
         head_of(text, name, "gauge", help);
-        for gateway in gateways.keys() {
+        for gateway in &names {
             line(text, name, &[("gateway", gateway.as_str())], value(gateway.as_str()));
         }
     };

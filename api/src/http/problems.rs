@@ -44,6 +44,7 @@ pub const KINDS: &[(&str, u16, &str)] = &[
     ("extension-unknown", 409, "Nobody asked for this extension."),
     ("forbidden", 403, "The token is known, but it lacks a role that this needs."),
     ("gateway-name-taken", 409, "Another gateway of this name is there, with another SSH key."),
+    ("gateway-ports-taken", 409, "Another gateway leases some of the same ports of the same host."),
     ("idempotency-in-flight", 409, "The same request under the same Idempotency-Key is being worked on."),
     ("idempotency-key-reused", 422, "The Idempotency-Key was used for another request before."),
     ("internal", 500, "The server failed. Its logs say why, under the request's id. Nothing is half-done."),

@@ -75,6 +75,9 @@ async fn devices_get_their_ports_from_the_gateways_that_are_there_and_are_told_w
     let mut other = report(31_000, &[]);
     other["announcement"]["host_key"] = json!("AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
     assert_eq!(town.report("south", &other).await.problem(), (409, "gateway-name-taken"));
+    // One address leads to one lease: gateways of a host have ports of their own.
+    let overlapping = town.report("east", &report(30_009, &[])).await;
+    assert_eq!(overlapping.problem(), (409, "gateway-ports-taken"));
     // One that is about to stop gets no more.
     let mut leaving = report(31_000, &[]);
     leaving["announcement"]["draining"] = json!(true);
@@ -128,14 +131,13 @@ async fn a_device_that_is_heard_over_its_tunnel_is_not_lost() {
     town.test.run_due().await;
     assert_eq!(lost().await, Value::Null, "it was heard 500 seconds ago");
     let shown = town.test.get(&path, &owner.token).await.ok()["tunnel"].clone();
-    let tunnel =
-        json!({"connected": true, "visitors": 2, "to_device": 10, "from_device": 20, "connections": 3});
+    let tunnel = json!({"connected": true, "port_open": true, "visitors": 2, "to_device": 10, "from_device": 20, "connections": 3});
     assert_eq!(shown, tunnel);
     town.test.advance(500);
     town.test.run_due().await;
     assert_ne!(lost().await, Value::Null);
     // Reports of another lease or by another gateway are no sign of life.
-    town.report("other", &report(20_000, &[heard(&device, 1)])).await.ok();
+    town.report("other", &report(20_100, &[heard(&device, 1)])).await.ok();
     town.report("local", &report(20_000, &[heard(&device, 2)])).await.ok();
     town.test.settle().await;
     assert_ne!(lost().await, Value::Null);

@@ -112,6 +112,7 @@ async fn a_device_comes_to_the_market() {
         "host": "localhost",
         "port": 20000,
         "subdomain": "<subdomain>",
+        "tunnel_to": null,
         "why_ended": null
       },
       "lost_since": null,

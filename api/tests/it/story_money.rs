@@ -14,7 +14,15 @@ async fn a_rental_is_extended_ended_early_and_paid_out() {
     assert_snapshot!(story.read(&path, &renter).await, @r#"
     200 OK
     {
-      "access": {"connected":false,"host":"localhost","host_keys":[],"name":"<subdomain>.localhost","port":20000},
+      "access": {
+        "connected": false,
+        "host": "localhost",
+        "host_keys": [],
+        "http": null,
+        "https": null,
+        "name": "<subdomain>.localhost",
+        "port": 20000
+      },
       "contract": "<contract>",
       "device": "<device>",
       "ended_at": null,

@@ -121,7 +121,7 @@ impl State {
         let bytes = u32::try_from(data.len()).unwrap_or(u32::MAX);
         self.read = self.read.saturating_add(bytes);
         self.since = self.since.saturating_add(bytes);
-        if self.read < (self.window / 8).max(1) {
+        if self.read < (self.window / 2).max(1) {
             return;
         }
         let mut due = std::mem::take(&mut self.read);

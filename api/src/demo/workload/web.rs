@@ -12,8 +12,8 @@ use axum::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// The most of a file that is shown, in bytes.
-const MAX_FILE: u64 = 16 << 20;
+/// The most of a file that is served, in bytes.
+const MAX_FILE: u64 = 256 << 20;
 
 /// Serves until stopped.
 pub async fn serve(listener: TcpListener, title: String, folder: PathBuf, stop: CancellationToken) {

@@ -133,7 +133,12 @@ async fn a_gateway_apart_outlives_its_server_and_itself_and_ends_a_rental_within
     assert_eq!(status, 201, "{accepted}");
     let contract = format!("/v1/contracts/{}", accepted["contract"].as_str().unwrap());
     let shown = town.world.get(&renter, &contract).await;
-    assert_eq!(shown["access"]["name"], format!("{subdomain}.localhost"), "{shown}");
+    let site = format!("http://{subdomain}.localhost:{}/", town.http);
+    assert_eq!(
+        (&shown["access"]["http"], &shown["access"]["https"]),
+        (&json!(site), &json!(null)),
+        "{shown}"
+    );
     assert!(shown["access"]["host_keys"][0].as_str().is_some_and(|key| key.starts_with("ssh-ed25519 ")));
     let ends_at: DateTime<Utc> = shown["ends_at"].as_str().unwrap().parse().unwrap();
     let (mut visitor, _) = greeting(port).await.unwrap();

@@ -179,7 +179,7 @@ async fn who_does_not_read_is_sent_little_and_who_does_is_sent_more() {
         .await;
     };
     stopped().await;
-    assert_eq!(given.load(Ordering::Relaxed), 256 * KIB);
+    assert_eq!(given.load(Ordering::Relaxed), 512 * KIB);
     let mut read = 0;
     while read < 64 * KIB * KIB {
         let Some(ChannelMsg::Data { data }) = timeout(PATIENCE, visitor.wait()).await.unwrap() else {
