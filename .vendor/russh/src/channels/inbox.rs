@@ -2,7 +2,7 @@
 //!
 //! The session loop only ever pushes and never waits, so a reader that stops holds up nobody but its own channel. What
 //! bounds the queue is the channel's window: bytes are credited to the peer when they are taken out, not when they
-//! arrive. A window is small at first and grows as long as its reader waits for the peer, not the peer for its reader; what
+//! arrive. A window is small at first and grows as long as its reader waits for the peer, or is quick; what
 //! all windows of the process have grown by is bounded. Small packets are merged, so that the bound on bytes is one on
 //! memory too; other messages are counted. Data are slices of what was read at once, which may be many times larger: where
 //! they would keep much more memory than they need, and where they wait for long, they are copied to memory of their own.
@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -30,6 +31,8 @@ const MAX_MESSAGES: usize = 16_384;
 
 /// Packets that follow each other in a chunk are no farther apart.
 const NEXT: usize = 512;
+/// See [`Credits::quick`].
+const QUICK: Duration = Duration::from_millis(20);
 /// What all windows may have grown by, in bytes.
 static GROWTH: Budget = Budget(AtomicUsize::new(512 * 1024 * 1024));
 
@@ -58,15 +61,18 @@ pub(crate) struct Credits {
     /// What it grows to at most.
     max_window_size: u32,
     growth: &'static Budget,
+    /// Who reads a whole window within this time keeps up, even if there was always something to read.
+    quick: Duration,
 }
 
 impl Credits {
     pub(crate) fn new(window_size: u32, max_window_size: u32) -> Arc<Self> {
-        Self::within(&GROWTH, window_size, max_window_size)
+        Self::within(&GROWTH, window_size, max_window_size, QUICK)
     }
 
-    fn within(growth: &'static Budget, window_size: u32, max_window_size: u32) -> Arc<Self> {
-        Arc::new(Self { due: Mutex::default(), notify: Notify::new(), window_size, max_window_size, growth })
+    fn within(growth: &'static Budget, window_size: u32, max_window_size: u32, quick: Duration) -> Arc<Self> {
+        let (due, notify) = (Mutex::default(), Notify::new());
+        Arc::new(Self { due, notify, window_size, max_window_size, growth, quick })
     }
 
     /// Resolves when something is due.
@@ -108,6 +114,8 @@ struct State {
     grown: u32,
     /// Bytes that were read since it last did.
     since: u32,
+    /// When a window was last read whole.
+    grew_at: Option<Instant>,
     /// Whether the reader has waited for more meanwhile.
     starved: bool,
 }
@@ -128,7 +136,9 @@ impl State {
         if self.since >= self.window {
             self.since = 0;
             let more = self.window.min(credits.max_window_size.saturating_sub(self.window));
-            if std::mem::take(&mut self.starved) && more > 0 && credits.growth.take(more) {
+            let now = Instant::now();
+            let quick = self.grew_at.replace(now).is_some_and(|before| now - before < credits.quick);
+            if (std::mem::take(&mut self.starved) || quick) && more > 0 && credits.growth.take(more) {
                 self.window += more;
                 self.grown += more;
                 due = due.saturating_add(more);
@@ -382,7 +392,7 @@ mod tests {
         // So large that none are merged.
         const UNIT: u32 = 4 * 4_096;
         let budget: &Budget = Box::leak(Box::new(Budget(AtomicUsize::new(4 * UNIT as usize))));
-        let credits = Credits::within(budget, UNIT, 4 * UNIT);
+        let credits = Credits::within(budget, UNIT, 4 * UNIT, Duration::ZERO);
         let id = ChannelId(1);
         let (sender, mut receiver) = channel();
         // Who never waits for more does not need more.
