@@ -2,7 +2,7 @@
 //!
 //! # Correctness
 //! Everything that is not answered here is refused by russh: sessions, and with them shells, commands, terminals,
-//! subsystems, agents and X11; channels to elsewhere; forwarded sockets. The lease is looked up again at every step,
+//! subsystems, agents and X11; channels to elsewhere; forwarded sockets. Whether the lease lives is asked at every step,
 //! because it may end between two. A session becomes the device's tunnel with the first thing it forwards; until then it
 //! changes nothing.
 

@@ -6,8 +6,9 @@
 //!
 //! # Correctness
 //! Nothing is told before the log's end was reached once: between the view's checkpoint and the end, a lease that is over
-//! would seem to live for a moment. Afterwards changes are told in the log's order. A version that is too old, or that
-//! this log has not reached, gets everything anew, so a gateway can never miss an end.
+//! would seem to live for a moment. Afterwards changes are told in the log's order. A version that is too old, or
+//! that another start of a server told, gets everything anew, so a gateway can never miss an end. A log that cannot be read
+//! for [`VOUCHED`] is vouched for no longer.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
