@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use domain::{
     account::{Account, AccountCommand, Role},
-    id::AccountId,
+    id::{AccountId, CommandId},
     key::Digest,
     time::Time,
 };
@@ -43,6 +43,12 @@ pub fn check_text(what: &str, text: &str) -> Result<(), Problem> {
     }
 }
 
+/// The account that a command opens.
+#[must_use]
+pub fn opened_by(command: CommandId) -> AccountId {
+    AccountId(Uuid::new_v5(&Uuid::NAMESPACE_OID, command.0.as_bytes()))
+}
+
 /// Opens an account; the same command opens the same account.
 ///
 /// # Errors
@@ -63,7 +69,7 @@ pub async fn open(app: &App, person: Person, roles: Vec<Role>, by: &By) -> Resul
     if roles.contains(&Role::Marketplace) != person.marketplace.is_some() {
         return Err(Problem::invalid("a marketplace name goes with the role marketplace, and only with it"));
     }
-    let id = AccountId(Uuid::new_v5(&Uuid::NAMESPACE_OID, by.command.0.as_bytes()));
+    let id = opened_by(by.command);
     app.private.add_person(id, &person, app.clock.time()).await?;
     app.executor.execute::<Account>(&id, AccountCommand::Open { roles }, by).await?;
     Ok(id)

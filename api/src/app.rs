@@ -5,7 +5,7 @@ use std::{
     fs::File,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -41,6 +41,7 @@ use crate::{
     keys::Keys,
     openbazaar::Status,
     reports::Reports,
+    showcase::Showcase,
 };
 
 /// Devices remembered by their enrolment keys.
@@ -194,6 +195,8 @@ pub struct Shared {
     pub steward: watch::Sender<Position>,
     /// How the OpenBazaar connector is, if there is one.
     pub openbazaar: watch::Sender<Option<Status>>,
+    /// What a demo lends to whoever looks around.
+    pub showcase: OnceLock<Showcase>,
     /// Cancelled when the server shuts down: whoever waits answers at once.
     pub stop: CancellationToken,
     /// When this server began to listen: silence before that is not a device's fault.
@@ -266,6 +269,7 @@ impl App {
             host_keys: HostKeys::default(),
             steward,
             openbazaar,
+            showcase: OnceLock::new(),
             stop,
             up_since,
             seen,

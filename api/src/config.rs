@@ -5,9 +5,11 @@
 
 mod gateway;
 mod openbazaar;
+mod web;
 
 pub use gateway::Gateway;
 pub use openbazaar::{Moderator, OpenBazaar, OtherListings, Secret};
+pub use web::Web;
 
 use std::{collections::BTreeMap, path::Path, str::FromStr};
 
@@ -47,6 +49,8 @@ pub struct Config {
     pub jobs: Jobs,
     /// The OpenBazaar node that rentals are sold on.
     pub openbazaar: OpenBazaar,
+    /// The pages that people see in a browser.
+    pub web: Web,
 }
 
 /// How devices are watched and answered.
@@ -135,6 +139,7 @@ impl Default for Config {
             payouts: Payouts::default(),
             jobs: Jobs::default(),
             openbazaar: OpenBazaar::default(),
+            web: Web::default(),
         }
     }
 }
@@ -326,6 +331,7 @@ fn check(config: &Config) -> anyhow::Result<()> {
         config.payouts.minimum(*asset)?;
     }
     config.openbazaar.check()?;
+    config.web.check()?;
     for (name, expression) in config.jobs.all() {
         if let Err(e) = Schedule::from_str(expression) {
             bail!("jobs.{name} is not a cron expression with seconds, like \"*/5 * * * * *\": {e}");

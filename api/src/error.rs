@@ -57,6 +57,24 @@ impl Problem {
         self
     }
 
+    /// What was wrong.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub const fn action(&self) -> &'static str {
+        self.action
+    }
+
+    /// Seconds after which to try again, if that helps.
+    #[must_use]
+    pub const fn retry_after_s(&self) -> Option<u32> {
+        self.retry_after_s
+    }
+
     /// Its HTTP status.
     #[must_use]
     pub const fn status(&self) -> StatusCode {

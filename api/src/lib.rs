@@ -1,4 +1,4 @@
-//! The Berth server: JSON API, scheduler, steward and command line.
+//! The Berth server: JSON API, pages, scheduler, steward and command line.
 //!
 //! A request or a due moment becomes a command; [`execute`] loads the aggregate, lets it decide and appends what it
 //! decided; the [`steward`] follows the log and issues what follows from each event; the views answer every question; the [`webhooks`] tell others;
@@ -28,8 +28,11 @@ pub mod http;
 pub mod keys;
 pub mod leaving;
 pub mod listen;
+pub mod logins;
+pub mod mail;
 pub mod openbazaar;
 pub mod orders;
+pub mod pages;
 pub mod payouts;
 pub mod polls;
 pub mod reports;
@@ -37,6 +40,7 @@ pub mod roles;
 pub mod scheduler;
 pub mod server;
 pub mod settling;
+pub mod showcase;
 pub mod steward;
 pub mod telemetry;
 pub mod treasury;

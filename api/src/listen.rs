@@ -9,10 +9,19 @@
 //! ones wait in the kernel's queue, which is long enough for a whole fleet that comes back from a power cut at once: who
 //! finds it full tries again only after a second, then three, then seven. A failed accept (out of files) is tried again after a pause, not in a busy loop.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
-use axum::Router;
-use hyper::server::conn::http1;
+use axum::{Router, http::Request};
+use hyper::{
+    body::Incoming,
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -35,6 +44,10 @@ const FILES_KEPT: u64 = 256;
 const HEADERS: Duration = Duration::from_secs(30);
 /// The pause after a failed accept.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// Who is at the other end of a request's connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
 
 /// Listens on an address such as `localhost:8080`: on the first of those that it stands for that can be listened on.
 ///
@@ -68,10 +81,10 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
             Ok(permit) = connections.clone().acquire_owned() => permit,
             else => break,
         };
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok((stream, peer)) => (stream, Peer(peer.ip().to_canonical())),
                 Err(e) => {
                     tracing::warn!(error = %e, "a connection cannot be accepted; trying again");
                     tokio::time::sleep(PAUSE).await;
@@ -81,7 +94,11 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
         };
         // Small answers must not wait for more to send.
         let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(router.clone());
+        let router = TowerToHyperService::new(router.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            router.call(request)
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADERS)

@@ -13,12 +13,14 @@ mod accounts;
 mod devices;
 mod idempotency;
 mod leases;
+mod logins;
 mod openbazaar;
 mod people;
 mod webhooks;
 
 pub use accounts::{NewToken, Token, TokenHolder};
 pub use idempotency::Begun;
+pub use logins::{CodePurpose, Login, Session};
 pub use openbazaar::LookedAt;
 pub use people::{Person, PersonPatch};
 pub use webhooks::{FailedDelivery, NewWebhook, Webhook};

@@ -50,7 +50,7 @@ use utoipa_axum::{
 };
 use utoipa_swagger_ui::SwaggerUi;
 
-use crate::app::App;
+use crate::{app::App, pages};
 
 /// The whole API over a running server.
 pub fn router(app: App) -> Router {
@@ -61,7 +61,8 @@ pub fn router(app: App) -> Router {
         .route("/docs/openbazaar", get(guide::openbazaar))
         // Around what exists only: a path or method that does not is told so, whatever else is wrong with the request.
         .route_layer(middleware::from_fn_with_state(app.clone(), idempotency::once))
-        .fallback(frame::no_such_path)
+        .merge(pages::router(&app))
+        .fallback_service(pages::elsewhere(&app))
         .method_not_allowed_fallback(frame::no_such_method)
         .layer(Extension(bandwidth::Slots::default()))
         .layer(DefaultBodyLimit::max(frame::MAX_BODY))

@@ -21,6 +21,7 @@ use crate::{
     contracts,
     error::Problem,
     execute::{By, ExecuteError},
+    logins,
 };
 
 /// Due rows read at once.
@@ -99,8 +100,9 @@ impl Job {
             Self::Stalled => money::quarantine_stalled(app).await,
             Self::KeyHalves => keys::destroy_due(app).await,
             Self::Retention => {
-                let before = app.clock.time().plus(-app.config.idempotency_s);
-                Ok(app.private.forget_idempotent(before).await?)
+                let now = app.clock.time();
+                let answers = app.private.forget_idempotent(now.plus(-app.config.idempotency_s)).await?;
+                Ok(answers + app.private.forget_logins(now, now.plus(-logins::WINDOW_S)).await?)
             }
         }
     }

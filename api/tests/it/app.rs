@@ -155,7 +155,11 @@ impl TestApp {
 
     pub async fn with_clock(config: Config, clock: Clock) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(40)).build().unwrap();
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(40))
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .unwrap();
         let dir = tempfile::tempdir().unwrap();
         let (app, server) = start(&dir, &config, &clock).await;
         let base = format!("http://{}", server.address);

@@ -28,6 +28,7 @@ mod money;
 mod money_out;
 mod money_town;
 mod openbazaar;
+mod pages;
 mod people;
 mod problems;
 mod ready;

@@ -99,15 +99,22 @@ impl Private {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Forgets a person and every token of the account.
+    /// Forgets a person, how it signs in, and every token of the account.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn forget_person(&self, id: AccountId) -> Result<(), PrivateError> {
         let mut tx = self.pool.begin().await?;
         let id = id.0.as_bytes().to_vec();
-        sqlx::query("delete from tokens where account = ?").bind(&id).execute(&mut *tx).await?;
-        sqlx::query("delete from idempotency where account = ?").bind(&id).execute(&mut *tx).await?;
+        for sql in [
+            "delete from sessions where account = ?",
+            "delete from mailed_codes where account = ?",
+            "delete from logins where account = ?",
+            "delete from tokens where account = ?",
+            "delete from idempotency where account = ?",
+        ] {
+            sqlx::query(sql).bind(&id).execute(&mut *tx).await?;
+        }
         sqlx::query("delete from accounts where id = ?").bind(&id).execute(&mut *tx).await?;
         Ok(tx.commit().await?)
     }

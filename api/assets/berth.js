@@ -1,0 +1,90 @@
+// Everything here is extra: pages work without it.
+(() => {
+  "use strict";
+  let offset = 0;
+  const clock = () => { offset = Number(document.body.dataset.now) * 1000 - Date.now(); };
+  clock();
+
+  const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+  const span = (seconds) => {
+    const parts = [];
+    for (const [size, unit] of UNITS) {
+      if (seconds >= size && parts.length < 2) {
+        parts.push(`${Math.floor(seconds / size)} ${unit}`);
+        seconds %= size;
+      } else if (parts.length) break;
+    }
+    return parts.join(" ") || "0 s";
+  };
+
+  // Times that run down, and amounts that grow: `data-from` minor units at the page's time, `data-rate` more each second.
+  const tick = () => {
+    const now = (Date.now() + offset) / 1000;
+    for (const element of document.querySelectorAll("[data-until]")) {
+      element.textContent = span(Math.max(0, Math.floor(Number(element.dataset.until) - now)));
+    }
+    const since = now - Number(document.body.dataset.now);
+    for (const element of document.querySelectorAll("[data-rate]")) {
+      const { from, rate, most, scale } = element.dataset;
+      const minor = Math.floor(Math.min(Number(from) + Number(rate) * since, Number(most)));
+      element.textContent = (minor / 10 ** Number(scale)).toFixed(Number(scale));
+    }
+  };
+  tick();
+  setInterval(tick, 1000);
+
+  // A page that is outdated is loaded again, unless somebody is filling in its forms.
+  let dirty = false;
+  document.addEventListener("input", () => { dirty = true; });
+  document.addEventListener("submit", () => { dirty = false; });
+  const stale = () => {
+    if (document.querySelector(".outdated")) return;
+    const note = document.createElement("p");
+    note.className = "notice outdated";
+    note.setAttribute("role", "status");
+    const link = document.createElement("a");
+    link.href = location.href;
+    link.textContent = "Load it again";
+    note.append("Something on this page has changed. ", link);
+    document.querySelector("main").prepend(note);
+  };
+  let loading = false, again = false;
+  const reload = async () => {
+    if (loading) { again = true; return; }
+    if (dirty || document.querySelector("main [data-keep]")) { stale(); return; }
+    loading = true;
+    try {
+      const at = new URL(location.href);
+      at.searchParams.delete("done");
+      const answer = await fetch(at, { headers: { accept: "text/html" }, redirect: "manual" });
+      const text = await answer.text();
+      const fresh = answer.ok && new DOMParser().parseFromString(text, "text/html");
+      if (fresh && fresh.querySelector("main") && !dirty) {
+        const focused = document.activeElement && document.activeElement.id;
+        const main = document.querySelector("main");
+        const open = [...main.querySelectorAll("details[open]")].map((d) => d.id);
+        const notice = main.querySelector(":scope > .notice:not(.outdated)");
+        main.replaceChildren(...fresh.querySelector("main").childNodes);
+        if (notice && !main.querySelector(":scope > .notice")) main.prepend(notice);
+        for (const id of open) { if (id && document.getElementById(id)) document.getElementById(id).open = true; }
+        document.body.dataset.now = fresh.body.dataset.now;
+        clock();
+        tick();
+        if (focused && document.getElementById(focused)) document.getElementById(focused).focus();
+      } else if (answer.status !== 0 && !answer.ok) stale();
+    } catch { /* The stream connects again, and tells again. */ }
+    loading = false;
+    if (again) { again = false; reload(); }
+  };
+  if (document.body.dataset.live && window.EventSource) {
+    const source = new EventSource(document.body.dataset.live);
+    source.addEventListener("changed", reload);
+    addEventListener("pagehide", () => source.close());
+    addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+  }
+
+  // The as-of slider goes where it is let go.
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("input[type=range][data-go]")) event.target.form.requestSubmit();
+  });
+})();

@@ -1,0 +1,59 @@
+//! The style sheet, the script and the icon, each under an address that changes with its content.
+
+use std::sync::LazyLock;
+
+use axum::{
+    Router,
+    extract::Path,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use domain::key::Digest;
+
+use crate::app::App;
+
+/// What is served: name, type, content.
+const FILES: [(&str, &str, &str); 3] = [
+    ("berth.css", "text/css; charset=utf-8", include_str!("../../assets/berth.css")),
+    ("berth.js", "text/javascript; charset=utf-8", include_str!("../../assets/berth.js")),
+    ("berth.svg", "image/svg+xml", include_str!("../../assets/berth.svg")),
+];
+
+static ADDRESSES: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let address = |(name, _, content): &(&str, &str, &str)| {
+        let digest = Digest::of(content.as_bytes()).to_string();
+        format!("/assets/{}/{name}", &digest[..12])
+    };
+    FILES.iter().map(address).collect()
+});
+
+/// Where the style sheet is.
+#[must_use]
+pub fn style() -> &'static str {
+    &ADDRESSES[0]
+}
+
+/// Where the script is.
+#[must_use]
+pub fn script() -> &'static str {
+    &ADDRESSES[1]
+}
+
+/// The files.
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/assets/{digest}/{name}", get(|Path((_, name)): Path<(String, String)>| file(name)))
+        .route("/favicon.ico", get(|| file("berth.svg".into())))
+}
+
+async fn file(name: String) -> Response {
+    let Some((_, kind, content)) = FILES.iter().find(|(known, ..)| *known == name) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let mut response = content.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
+    response
+}
