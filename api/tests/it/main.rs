@@ -8,6 +8,7 @@ mod bad_requests;
 mod bandwidth;
 mod bare;
 mod books;
+mod browser;
 mod clones;
 mod conditions;
 mod crash;
