@@ -124,16 +124,24 @@ pub async fn offer_set_up(app: &App) -> Result<Option<String>, Problem> {
 ///
 /// # Errors
 /// When the code is wrong or was used.
-pub async fn set_up(app: &App, code: &str, name: &str, by: &By) -> Result<(AccountId, Issued), Problem> {
-    check_text("name", name)?;
-    if !app.private.use_setup(Digest::of(code.as_bytes())).await? {
+pub async fn first_operator(app: &App, code: &str, person: Person, by: &By) -> Result<AccountId, Problem> {
+    check_text("name", &person.name)?;
+    if !app.private.use_setup(Digest::of(code.trim().as_bytes())).await? {
         let action =
             "use the code of the last start, or `berth account add --role operator` where the data folder is";
         let detail = "the set-up code is wrong or was used";
         return Err(Problem::new(StatusCode::FORBIDDEN, "wrong-setup-code", detail, action));
     }
+    open(app, person, vec![Role::Operator], by).await
+}
+
+/// As [`first_operator`], with a token.
+///
+/// # Errors
+/// When the code is wrong or was used.
+pub async fn set_up(app: &App, code: &str, name: &str, by: &By) -> Result<(AccountId, Issued), Problem> {
     let person = Person { name: name.into(), ..Person::default() };
-    let account = open(app, person, vec![Role::Operator], by).await?;
+    let account = first_operator(app, code, person, by).await?;
     let issued = issue_token(app, account, "first set-up", vec![Role::Operator], None).await?;
     Ok((account, issued))
 }

@@ -249,6 +249,27 @@ pub async fn sign_up(
     open(app, account, None).await
 }
 
+/// Makes the first operator with the code printed at the first start, and signs its person in.
+///
+/// # Errors
+/// When something is invalid (the code still works then), or the code is wrong or was used.
+pub async fn set_up(
+    app: &App,
+    code: &str,
+    new: NewPerson,
+    peer: Option<IpAddr>,
+    by: &By,
+) -> Result<Cookie, Problem> {
+    count_peer(app, "set-up", peer).await?;
+    let (email, password) = (address(&new.email)?, hash(&new.password).await?);
+    let person = Person { name: new.name, email: Some(email.clone()), ..Person::default() };
+    let account = accounts::first_operator(app, code, person, by).await?;
+    let confirmed_at = Some(app.clock.time());
+    // Nobody else has an account, so nobody has the address.
+    app.private.add_login(&Login { account, email, password, confirmed_at }).await?;
+    open(app, account, None).await
+}
+
 fn taken() -> Problem {
     let detail = "this address has an account already";
     Problem::new(StatusCode::CONFLICT, "address-taken", detail, "sign in, or choose a new password")

@@ -1,5 +1,7 @@
 //! `berth account`: whoever holds the data folder may open accounts and make tokens, also while the server runs.
 
+use std::io::Read;
+
 use clap::Subcommand;
 use domain::{
     account::{Account, AccountCommand as Change, Role},
@@ -14,7 +16,11 @@ use crate::{
     app::{App, DataDir},
     clock::Clock,
     execute::By,
+    logins,
 };
+
+/// Bytes read of standard input.
+const MAX_LINE: u64 = 1_024;
 
 /// Opens accounts and makes tokens.
 #[derive(Debug, Subcommand)]
@@ -44,6 +50,14 @@ pub enum AccountCommand {
         /// Days until it stops working; never when not given
         #[arg(long)]
         days: Option<u32>,
+    },
+    /// Let an account sign in on the pages: reads its password from standard input
+    Password {
+        /// The account
+        account: AccountId,
+        /// The mail address that is typed at sign-in
+        #[arg(long)]
+        email: String,
     },
     /// List all accounts
     List,
@@ -86,6 +100,13 @@ impl AccountCommand {
                 let state = app.executor.load::<Account>(&account).await?.state;
                 let roles = if roles.is_empty() { state.roles() } else { roles };
                 print_token(&app, common, account, &label, roles, days).await
+            }
+            Self::Password { account, email } => {
+                let mut password = String::new();
+                std::io::stdin().take(MAX_LINE).read_to_string(&mut password)?;
+                logins::set_password(&app, account, &email, password.trim_end_matches(['\r', '\n'])).await?;
+                println!("It signs in as {email}.");
+                Ok(())
             }
             Self::List => list(&app, common).await,
             Self::Grant { account, role } => change(&app, account, Change::Grant { role }, &by).await,

@@ -60,14 +60,18 @@ async fn serve(config: Config, roles: &Roles, data: &DataDir) -> anyhow::Result<
     let address = server.address;
     tracing::info!(%address, %roles, data = %data.path().display(), "berth is listening");
     if roles.has(Part::Api) {
-        println!("Berth listens on http://{address} (API docs at http://{address}/docs)");
+        println!("Berth listens on http://{address}/ (API docs at http://{address}/docs)");
     }
     if let Some(gateway) = gateway {
         introduce(&gateway);
         server.run_gateway(gateway);
     }
     if let Some(code) = set_up {
-        println!("Nobody has an account yet. Make the first operator, once, with this code:");
+        println!(
+            "Nobody has an account yet. Make the first operator at http://{address}/set-up with this code:"
+        );
+        println!("  {code}");
+        println!("or without a browser:");
         println!("  curl -X POST http://{address}/v1/setup -H 'content-type: application/json' \\");
         println!("    -d '{{\"code\":\"{code}\",\"name\":\"operator\"}}'");
     }

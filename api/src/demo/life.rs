@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{
     agents::Machine,
-    bazaar::{Listing, Renter, btc},
+    bazaar::{Listing, Renter, btc, rental},
     client::until,
     market::{Market, Rental},
 };
@@ -24,7 +24,7 @@ const DEVICES: [(&str, &str, i128); 3] = [
     ("nuc-office", "Small machine at the office", 200_000),
 ];
 /// Seconds in one piece of what is sold.
-const TERM_S: i64 = 60;
+pub const TERM_S: i64 = 60;
 /// The longest rental; below an hour, so that minutes are listed.
 const MAX_TERM_S: i64 = 1_800;
 /// How long the connector may take.
@@ -37,28 +37,32 @@ pub struct Life<'a> {
     rentals: Vec<Rental>,
     /// Payments that were told of.
     told: HashSet<SettlementId>,
+    /// Devices that are not for these people.
+    reserved: Vec<DeviceId>,
+}
+
+/// Offers a device by the minute, as soon as it holds its first lease.
+pub async fn offer(market: &Market, device: DeviceId, title: &str, price: i128) -> anyhow::Result<()> {
+    market.leased(device, 1).await?;
+    let hour = Money::from_minor(price * 60, "BTC".parse()?)?;
+    market.offer(device, title, &hour.decimal().to_string(), [TERM_S, MAX_TERM_S]).await
 }
 
 impl<'a> Life<'a> {
     /// Puts the devices on the market.
-    pub async fn begin(market: &'a Market) -> anyhow::Result<Self> {
-        let mut life = Self { market, machines: Vec::new(), rentals: Vec::new(), told: HashSet::new() };
+    pub async fn begin(market: &'a Market, reserved: Vec<DeviceId>) -> anyhow::Result<Self> {
+        let (machines, rentals, told) = (Vec::new(), Vec::new(), HashSet::new());
+        let mut life = Self { market, machines, rentals, told, reserved };
         for (name, title, price) in DEVICES {
             let (device, machine) = market.enrol(name).await?;
             life.machines.push(machine);
-            life.offer(device, title, price).await?;
+            offer(market, device, title, price).await?;
             life.say(&format!(
                 "{name} is enrolled, registered and on OpenBazaar at {} a minute",
                 btc(price)?
             ));
         }
         Ok(life)
-    }
-
-    async fn offer(&self, device: DeviceId, title: &str, price: i128) -> anyhow::Result<()> {
-        self.market.leased(device, 1).await?;
-        let hour = Money::from_minor(price * 60, "BTC".parse()?)?;
-        self.market.offer(device, title, &hour.decimal().to_string(), [TERM_S, MAX_TERM_S]).await
     }
 
     /// Says what happened.
@@ -84,7 +88,8 @@ impl<'a> Life<'a> {
     /// Renters order the same at the same time; one of them gets it.
     async fn rent(&mut self, beat: usize, renters: &[Renter]) -> anyhow::Result<()> {
         let mut listed = self.market.bazaar.listings().await?;
-        listed.retain(|listing| !listing.slug.starts_with("berth-x-"));
+        let reserved: Vec<_> = self.reserved.iter().map(|device| rental(*device, TERM_S)).collect();
+        listed.retain(|listing| !listing.slug.starts_with("berth-x-") && !reserved.contains(&listing.slug));
         if listed.is_empty() {
             self.say("everything is let");
             return Ok(());

@@ -8,6 +8,7 @@ use super::{
     bazaar::{PASSWORD, USER},
     life::Life,
     market::Market,
+    showcase::Rosa,
 };
 use crate::{
     app::DataDir,
@@ -31,10 +32,10 @@ pub async fn run(data: &DataDir, listen: &str) -> anyhow::Result<()> {
     };
     let market =
         Market::open(data, Config { jobs, ..Config::default() }, Clock::System, listen, true).await?;
-    introduce(&market, data);
+    println!("A marketplace begins to live; devices enrol and the first rentals start.");
     let mut terminate = signal(SignalKind::terminate())?;
     let lived = tokio::select! {
-        lived = live(&market) => lived,
+        lived = live(&market, data) => lived,
         _ = tokio::signal::ctrl_c() => Ok(()),
         _ = terminate.recv() => Ok(()),
     };
@@ -45,7 +46,10 @@ pub async fn run(data: &DataDir, listen: &str) -> anyhow::Result<()> {
 
 fn introduce(market: &Market, data: &DataDir) {
     let (base, node) = (&market.base, market.bazaar.node.url());
-    println!("A marketplace lives at {base} until you press Ctrl-C. Terms last a minute.");
+    println!();
+    println!("  Open {base}/ in a browser and look around.");
+    println!();
+    println!("The marketplace lives until you press Ctrl-C. Terms last a minute.");
     println!("  API docs    {base}/docs");
     println!("  the market  curl {base}/v1/market");
     println!(
@@ -74,8 +78,17 @@ fn introduce(market: &Market, data: &DataDir) {
     println!();
 }
 
-async fn live(market: &Market) -> anyhow::Result<()> {
-    let mut life = Life::begin(market).await?;
+async fn live(market: &Market, data: &DataDir) -> anyhow::Result<()> {
+    let rosa = Rosa::begin(market).await?;
+    let life = Life::begin(market, rosa.devices().to_vec()).await?;
+    introduce(market, data);
+    tokio::select! {
+        lived = rosa.live() => lived,
+        lived = happen(life) => lived,
+    }
+}
+
+async fn happen(mut life: Life<'_>) -> anyhow::Result<()> {
     for beat in 0_usize.. {
         tokio::time::sleep(BEAT).await;
         // People come too late, or somebody else was faster: the marketplace says no, and life goes on.

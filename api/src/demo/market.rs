@@ -37,6 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Somebody with an account of their own.
 pub struct Somebody {
+    /// The account.
+    pub account: AccountId,
     /// The token.
     pub token: String,
     /// Their way to the API.
@@ -65,6 +67,8 @@ pub struct Market {
     pub rita: Renter,
     /// Rents.
     pub ron: Renter,
+    /// Rents, and lends her place to whoever looks around.
+    pub rosa: Renter,
     data: DataDir,
 }
 
@@ -138,7 +142,7 @@ impl Market {
             let id = accounts::open(&app, person, vec![role], &by).await?;
             let token = accounts::issue_token(&app, id, "demo", vec![role], None).await?.token;
             let api = Client::new(&base, &token)?;
-            anyhow::Ok(Somebody { token, api })
+            anyhow::Ok(Somebody { account: id, token, api })
         };
         Ok(Self {
             ada: somebody("Ada", Role::Owner, Some(ADA)).await?,
@@ -146,6 +150,7 @@ impl Market {
             operator: somebody("Operator", Role::Operator, None).await?,
             rita: Renter { name: "Rita", buyer: bazaar.node.buyer() },
             ron: Renter { name: "Ron", buyer: bazaar.node.buyer() },
+            rosa: Renter { name: "Rosa", buyer: bazaar.node.buyer() },
             app: app.clone(),
             server,
             base,
@@ -159,7 +164,7 @@ impl Market {
     pub async fn name(&self, account: AccountId) -> anyhow::Result<String> {
         let person = self.app.private.person(account).await?.context("nobody was forgotten")?;
         let is_whose = |renter: &Renter| person.name.ends_with(&self.bazaar.node.peer(renter.buyer));
-        let renter = [self.rita, self.ron].into_iter().find(is_whose);
+        let renter = [self.rita, self.ron, self.rosa].into_iter().find(is_whose);
         Ok(renter.map_or(person.name.clone(), |renter| renter.name.to_string()))
     }
 

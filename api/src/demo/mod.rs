@@ -13,6 +13,7 @@ mod life;
 mod living;
 mod market;
 mod once;
+mod showcase;
 mod visit;
 mod workload;
 

@@ -8,7 +8,10 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing::{get, post},
 };
-use domain::id::{AccountId, CommandId};
+use domain::{
+    event::SystemPart,
+    id::{AccountId, CommandId},
+};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -21,6 +24,7 @@ use super::{
 use crate::{
     app::App,
     error::Problem,
+    execute::By,
     http::extract::{Path, Query},
     logins::{self, Cookie, NewPerson},
     showcase::Somebody,
@@ -37,6 +41,7 @@ pub fn routes() -> Router<App> {
         .route("/forgot", get(show_forgot).post(forgot))
         .route("/reset/{code}", get(show_reset).post(reset))
         .route("/confirm/{code}", get(show_confirm).post(confirm))
+        .route("/set-up", get(show_set_up).post(set_up))
 }
 
 /// Where people sign in.
@@ -149,7 +154,12 @@ struct SignIn {
 /// A form is shown again with what was wrong when whoever sent it can mend that.
 fn again(problem: Problem, show: impl FnOnce(String) -> Response) -> Result<Response, Failure> {
     let status = problem.status();
-    let mendable = [StatusCode::UNAUTHORIZED, StatusCode::UNPROCESSABLE_ENTITY, StatusCode::CONFLICT];
+    let mendable = [
+        StatusCode::UNAUTHORIZED,
+        StatusCode::FORBIDDEN,
+        StatusCode::UNPROCESSABLE_ENTITY,
+        StatusCode::CONFLICT,
+    ];
     if !mendable.contains(&status) {
         return Err(problem.into());
     }
@@ -314,6 +324,48 @@ async fn confirm(
 ) -> Result<Response, Failure> {
     logins::confirm(&app, &code).await?;
     Ok(done(if visit.visitor.is_some() { "/account" } else { "/sign-in" }, "confirmed"))
+}
+
+/// Where the first operator is made.
+#[derive(Template)]
+#[template(path = "set_up.html")]
+pub struct SetUpPage {
+    /// What is around it.
+    pub shell: Shell,
+    /// The name that was typed.
+    pub name: String,
+    /// The address that was typed.
+    pub email: String,
+    /// Why it did not work.
+    pub wrong: Option<String>,
+}
+
+async fn show_set_up(visit: Visit) -> Response {
+    let shell = visit.shell("Set Berth up");
+    page(&SetUpPage { shell, name: String::new(), email: String::new(), wrong: None })
+}
+
+#[derive(Deserialize)]
+struct SetUp {
+    code: String,
+    name: String,
+    email: String,
+    password: String,
+}
+
+async fn set_up(
+    State(app): State<App>,
+    visit: Visit,
+    Form { fields: SetUp { code, name, email, password }, .. }: Form<SetUp>,
+) -> Result<Response, Failure> {
+    let by = By { correlation: visit.request, ..app.by_system(SystemPart::Cli, None) };
+    let new = NewPerson { name: name.clone(), email: email.clone(), password };
+    match logins::set_up(&app, &code, new, visit.peer, &by).await {
+        Ok(cookie) => signed_in(&app, &cookie, "/home"),
+        Err(problem) => again(problem, |wrong| {
+            page(&SetUpPage { shell: visit.shell("Set Berth up"), name, email, wrong: Some(wrong) })
+        }),
+    }
 }
 
 #[cfg(test)]
