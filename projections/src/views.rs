@@ -14,6 +14,7 @@ pub mod contracts;
 pub mod device_feed;
 pub mod devices;
 pub mod due;
+pub mod earnings;
 mod engine;
 mod error;
 pub mod file;
@@ -117,6 +118,7 @@ pub fn all(build: bool) -> Vec<Box<dyn Folder>> {
         folder::of::<due::Due>(build),
         folder::of::<device_feed::DeviceFeed>(build),
         journal::Journal::folder(build),
+        earnings::Earnings::folder(build),
         folder::of::<timeline::Timeline>(build),
     ]
 }

@@ -25,6 +25,15 @@ create table balances (
 -- Most accounts came to nothing: whoever looks for what is left must not read them.
 create index balances_by_account on balances (account, asset) where minor <> '0';
 
+-- What accrued to each owner in all contracts together: an owner may have thousands that run, each an account.
+create table accrued (
+    owner blob not null,
+    asset text not null,
+    minor text not null,
+    updated integer not null,
+    primary key (owner, asset)
+) strict, without rowid;
+
 -- What the next entries will be posted against: contracts that are not closed, settlements that have not come to their
 -- end. Closed ones are gone, so the table holds what is open and not what was.
 create table journal_open (

@@ -1,11 +1,12 @@
 //! The journal: entries, balances and what is open, folded together.
 //!
 //! # Shape
-//! One view of three tables. An event is posted by [`domain::journal::post`] against what is open under its subject; its
-//! entry is added, the balances of its accounts change, and what is open after it is kept.
+//! One view of four tables. An event is posted by [`domain::journal::post`] against what is open under its subject; its
+//! entry is added, the balances of its accounts change, and what is open after it is kept. What accrued to an owner
+//! stands in an account for each contract, so their sum is kept too.
 //!
 //! # Correctness
-//! The three tables are written in one transaction with one checkpoint, so a balance is always the sum of the entries
+//! The four tables are written in one transaction with one checkpoint, so a balance is always the sum of the entries
 //! that are stored. An entry is never changed: an earlier state of the journal is a prefix of it.
 
 mod postings;
@@ -13,6 +14,7 @@ mod read;
 
 use domain::{
     event::{Position, StreamName},
+    id::AccountId,
     journal::{Account, Happened, Open, Posting, post, subject},
     key::Digest,
     money::Asset,
@@ -64,6 +66,21 @@ row! {
 }
 
 row! {
+    /// The sum of what accrued to an owner in all contracts.
+    AccruedRow in "accrued" by (
+        /// Who.
+        owner: AccountId,
+        /// Of what.
+        asset: Asset,
+    ) {
+        /// What was earned and is not decided to be paid, in minor units, as far as it is posted.
+        minor: i128,
+        /// The entry that last changed it.
+        updated: Position,
+    }
+}
+
+row! {
     /// What the next entries are posted against.
     OpenRow in "journal_open" by (
         /// A contract or a settlement.
@@ -76,9 +93,9 @@ row! {
 
 const DDL: &str = include_str!("../../../migrations/sqlite/views/journal.sql");
 /// The view's tables, its own first.
-const TABLES: [&str; 3] = ["journal", "balances", "journal_open"];
+const TABLES: [&str; 4] = ["journal", "balances", "accrued", "journal_open"];
 /// The fold's version.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Rows in memory, of each table.
 const CACHED: usize = 65_536;
 
@@ -86,6 +103,7 @@ const CACHED: usize = 65_536;
 pub(super) struct Journal {
     entries: Cache<EntryRow>,
     balances: Cache<BalanceRow>,
+    accrued: Cache<AccruedRow>,
     open: Cache<OpenRow>,
     next: Position,
 }
@@ -94,11 +112,12 @@ impl Journal {
     /// Folds into the tables that are served, or into empty ones that are being built.
     pub(super) fn folder(build: bool) -> Box<dyn Folder> {
         let name = |table: &str| if build { format!("{table}{}", file::BUILD) } else { table.into() };
-        let [entries, balances, open] = TABLES.map(name);
+        let [entries, balances, accrued, open] = TABLES.map(name);
         Box::new(if build {
             Self {
                 entries: Cache::of_empty(&entries, 0, true),
                 balances: Cache::of_empty(&balances, CACHED, false),
+                accrued: Cache::of_empty(&accrued, CACHED, false),
                 open: Cache::of_empty(&open, CACHED, false),
                 next: 0,
             }
@@ -106,6 +125,7 @@ impl Journal {
             Self {
                 entries: Cache::new(&entries, 0, true),
                 balances: Cache::new(&balances, CACHED, false),
+                accrued: Cache::new(&accrued, CACHED, false),
                 open: Cache::new(&open, CACHED, false),
                 next: 0,
             }
@@ -145,6 +165,13 @@ impl Journal {
                 row.minor += minor;
                 row.updated = position;
             })?;
+            if let Account::Accrued(owner, _) = account {
+                let new = || AccruedRow { owner: *owner, asset: *asset, minor: 0, updated: position };
+                Rows::new(&mut self.accrued, db).edit_or(&(*owner, *asset), new, |row| {
+                    row.minor -= minor;
+                    row.updated = position;
+                })?;
+            }
         }
         self.entries_of(db).append(EntryRow {
             position,
@@ -194,6 +221,7 @@ impl Folder for Journal {
     fn reset(&mut self, next: Position) {
         self.entries.clear();
         self.balances.clear();
+        self.accrued.clear();
         self.open.clear();
         self.next = next;
     }
@@ -210,6 +238,7 @@ impl Folder for Journal {
     fn write(&mut self, db: &Connection, which: Which) -> Result<(), ViewError> {
         self.entries.write(db, which)?;
         self.balances.write(db, which)?;
+        self.accrued.write(db, which)?;
         self.open.write(db, which)
     }
 }

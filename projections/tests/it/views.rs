@@ -1,5 +1,6 @@
 //! The views' promises, on generated marketplaces.
 
+mod earnings;
 mod journal;
 mod live;
 mod market;

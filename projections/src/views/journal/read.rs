@@ -5,13 +5,13 @@ use std::path::Path;
 use domain::{
     event::Position,
     id::{AccountId, EventId},
-    journal::Account,
+    journal::{Account, Stage},
     money::Asset,
     settlement::SettlementKind,
 };
 use rusqlite::Connection;
 
-use super::{BalanceRow, DDL, EntryRow, OpenRow, VERSION};
+use super::{AccruedRow, BalanceRow, DDL, EntryRow, OpenRow, VERSION};
 use crate::{
     rows::{Read, Row},
     views::{
@@ -88,22 +88,44 @@ impl Views {
         let kinds = [SettlementKind::Refund, SettlementKind::Payout, SettlementKind::Moderation];
         let mut all = Vec::new();
         for kind in kinds {
-            let name = Account::Claim(kind, account, domain::journal::Stage::Due).to_string();
+            let name = Account::Claim(kind, account, Stage::Due).to_string();
             let prefix = name.rsplit_once(':').map_or("", |(prefix, _)| prefix);
             // In the order of characters `;` follows on `:`.
-            let (from, to) = (format!("{prefix}:"), format!("{prefix};"));
-            let filter =
-                Filter::default().pair("account >= ? and account < ?", &from, &to).plain("minor <> '0'");
-            let rows: Vec<BalanceRow> =
-                self.ask(move |db| filter.select(db, "order by account, asset")).await?;
-            all.extend(rows.into_iter().map(|row| Owed {
-                account: row.account,
-                asset: row.asset,
-                minor: -row.minor,
-            }));
+            all.extend(self.owed_in(format!("{prefix}:"), format!("{prefix};")).await?);
         }
         all.sort_by_key(|owed| owed.account.to_string());
         Ok(all)
+    }
+
+    /// Payouts to an owner that were decided and have not arrived: due, in flight or quarantined. However many contracts
+    /// the owner has, these are a handful.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn payable_to(&self, owner: AccountId) -> Result<Vec<Owed>, ViewError> {
+        // `Accrued`, of which there is one for each contract, comes before all of them.
+        let stages = [Stage::InFlight, Stage::Due, Stage::Quarantined];
+        let [first, _, last] =
+            stages.map(|stage| Account::Claim(SettlementKind::Payout, owner, stage).to_string());
+        self.owed_in(first, format!("{last};")).await
+    }
+
+    /// What an owner has earned that is not decided to be paid, in each asset, as far as it is posted: a running rental's
+    /// time is posted when it is extended or ends.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn accrued_to(&self, owner: AccountId) -> Result<Vec<AccruedRow>, ViewError> {
+        let filter = Filter::by("owner = ?", &owner);
+        self.ask(move |db| filter.select(db, "order by asset")).await
+    }
+
+    /// What is owed in the accounts of a range of names.
+    async fn owed_in(&self, from: String, to: String) -> Result<Vec<Owed>, ViewError> {
+        let filter = Filter::default().pair("account >= ? and account < ?", &from, &to).plain("minor <> '0'");
+        let rows: Vec<BalanceRow> = self.ask(move |db| filter.select(db, "order by account, asset")).await?;
+        let owed = |row: BalanceRow| Owed { account: row.account, asset: row.asset, minor: -row.minor };
+        Ok(rows.into_iter().map(owed).collect())
     }
 }
 

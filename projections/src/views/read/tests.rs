@@ -19,6 +19,7 @@ use crate::{
     views::{
         contracts::{ContractScope, ContractStatus},
         due::DueKind,
+        earnings::{Month, Sum},
         journal::Accounts,
         market::{MarketFilter, MarketSort},
         orders::OrderScope,
@@ -139,6 +140,14 @@ async fn single_things_and_feeds_are_found_by_an_index() {
     views.balances(Accounts::All, None, 9).await.unwrap();
     views.balances(Accounts::NotEmpty, None, 9).await.unwrap();
     views.owed_to(AccountId(ID)).await.unwrap();
+    views.payable_to(AccountId(ID)).await.unwrap();
+    views.accrued_to(AccountId(ID)).await.unwrap();
+    views.earnings(AccountId(ID), Month::ALL, 9).await.unwrap();
+    views.earnings_of_device(AccountId(ID), DeviceId(ID), Month::ALL.plus(1), 9).await.unwrap();
+    views.earnings_in_all(AccountId(ID)).await.unwrap();
+    let of = ("USD".parse().unwrap(), Month::ALL);
+    views.best_devices(AccountId(ID), of, None, 9).await.unwrap();
+    views.best_devices(AccountId(ID), of, Some((Sum(1), DeviceId(ID))), 9).await.unwrap();
     views.balance(&Account::Disputed(ContractId(ID)), "USD".parse().unwrap()).await.unwrap();
     views.device_feed(DeviceId(ID), Some(1), 9).await.unwrap();
     views.timeline(Subject::from(DeviceId(ID)), Some(1), 9).await.unwrap();
