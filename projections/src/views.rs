@@ -22,6 +22,7 @@ mod folder;
 pub mod journal;
 pub mod market;
 pub mod orders;
+pub mod overview;
 pub mod port_leases;
 pub mod purses;
 mod read;

@@ -45,6 +45,10 @@ create table contracts (
 create index contracts_by_renter on contracts (renter);
 create index contracts_by_owner on contracts (owner);
 create index contracts_by_device on contracts (device);
+-- Somebody's running contracts are few among those that were; so may be those of any status.
+create index contracts_by_renter_status on contracts (renter, status);
+create index contracts_by_owner_status on contracts (owner, status);
+create index contracts_by_device_status on contracts (device, status);
 -- What runs is few among what was.
 create index contracts_by_status on contracts (status);
 create index contracts_by_segment_due on contracts (segment_due_at) where segment_due_at is not null;

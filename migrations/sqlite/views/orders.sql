@@ -29,3 +29,5 @@ create index orders_by_marketplace on orders (marketplace);
 create index orders_by_contract on orders (contract) where contract is not null;
 -- Orders are received for a moment only: whoever looks for one that was left behind must not read the others.
 create index orders_by_received on orders (status) where status = 'received';
+-- Orders are rarely rejected: whoever looks for the latest must not read the others.
+create index orders_by_rejected on orders (status) where status = 'rejected';

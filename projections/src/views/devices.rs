@@ -185,12 +185,16 @@ pub fn uptime_ppm(first: Time, lost_s: Seconds, now: Time) -> u32 {
     u32::try_from(up).unwrap_or_default()
 }
 
+/// As the indexes have it, or they would not be chosen.
+pub(super) const LOST: &str = "lost_since is not null";
+pub(super) const UNERASED: &str = "lease_ended_at is not null and erased_at is null";
+
 /// The view.
 #[derive(Debug)]
 pub struct Devices;
 
 impl View for Devices {
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const DDL: &'static str = include_str!("../../../migrations/sqlite/views/devices.sql");
     type Row = DeviceRow;
 
@@ -254,6 +258,22 @@ impl Views {
     /// When the file cannot be read.
     pub async fn devices_of(&self, owner: AccountId, page: Page) -> Result<Vec<DeviceRow>, ViewError> {
         self.list(Filter::by("owner = ?", &owner), page).await
+    }
+
+    /// Devices that are lost.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn lost_devices(&self, page: Page) -> Result<Vec<DeviceRow>, ViewError> {
+        self.list(Filter::default().plain(LOST), page).await
+    }
+
+    /// Devices whose latest lease has ended and whose data is not proved to be erased.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn unerased_devices(&self, page: Page) -> Result<Vec<DeviceRow>, ViewError> {
+        self.list(Filter::default().plain(UNERASED), page).await
     }
 
     /// All devices.

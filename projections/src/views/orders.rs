@@ -68,7 +68,7 @@ row! {
 pub struct Orders;
 
 impl View for Orders {
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const DDL: &'static str = include_str!("../../../migrations/sqlite/views/orders.sql");
     const WEIGHT: u32 = 20;
     const IN_ORDER: bool = true;
@@ -129,6 +129,8 @@ pub enum OrderScope {
     Contract(ContractId),
     /// Those that nobody has decided on.
     Undecided,
+    /// Those that go back in full.
+    Rejected,
     /// All.
     All,
 }
@@ -152,6 +154,7 @@ impl Views {
             OrderScope::Marketplace(name) => Filter::by("marketplace = ?", &name),
             OrderScope::Contract(contract) => Filter::by("contract = ?", &contract),
             OrderScope::Undecided => Filter::default().plain("status = 'received'"),
+            OrderScope::Rejected => Filter::default().plain("status = 'rejected'"),
             OrderScope::All => Filter::default(),
         };
         self.list(filter, page).await

@@ -244,4 +244,4 @@ fn owned(value: &impl Column) -> Value {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

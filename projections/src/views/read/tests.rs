@@ -18,6 +18,7 @@ use crate::{
     rebuild,
     views::{
         contracts::{ContractScope, ContractStatus},
+        devices::{LOST, UNERASED},
         due::DueKind,
         earnings::{Month, Sum},
         journal::Accounts,
@@ -37,9 +38,17 @@ pub fn assert_indexed(db: &Connection, sql: &str) {
     while let Some(row) = rows.next().unwrap() {
         let step: String = row.get(3).unwrap();
         assert!(!step.contains("TEMP B-TREE"), "{sql} sorts: {step}");
-        let in_order = step.contains("USING INDEX") || sql.contains("order by position");
+        let by_index = step.contains("USING INDEX") || step.contains("USING COVERING INDEX");
+        let in_order = by_index || sql.contains("order by position");
         assert!(!step.starts_with("SCAN") || in_order, "{sql} reads everything: {step}");
     }
+}
+
+/// The steps in which the database answers.
+fn plan(db: &Connection, sql: &str) -> String {
+    let mut statement = db.prepare(&format!("explain query plan {sql}")).unwrap();
+    let steps = statement.raw_query().mapped(|row| row.get::<_, String>(3));
+    steps.map(Result::unwrap).collect::<Vec<_>>().join("; ")
 }
 
 async fn views() -> (tempfile::TempDir, Views) {
@@ -64,6 +73,8 @@ async fn every_list_is_read_in_the_order_of_an_index() {
     for page in pages() {
         views.devices(page).await.unwrap();
         views.devices_of(account, page).await.unwrap();
+        views.lost_devices(page).await.unwrap();
+        views.unerased_devices(page).await.unwrap();
         views.purses(None, page).await.unwrap();
         views.purses(Some(account), page).await.unwrap();
         for scope in [
@@ -78,6 +89,7 @@ async fn every_list_is_read_in_the_order_of_an_index() {
         for scope in [
             OrderScope::All,
             OrderScope::Undecided,
+            OrderScope::Rejected,
             OrderScope::Renter(account),
             OrderScope::Contract(ContractId(ID)),
             OrderScope::Marketplace(marketplace.clone()),
@@ -123,8 +135,35 @@ async fn the_market_is_read_in_the_order_of_an_index_whatever_is_filtered() {
 }
 
 #[tokio::test]
+async fn what_is_rare_has_an_index_of_its_own() {
+    let (_folder, views) = views().await;
+    let db = file::reader(views.path()).unwrap();
+    for (table, condition, index) in [
+        ("devices", LOST, "devices_1_by_lost"),
+        ("devices", UNERASED, "devices_1_by_unerased"),
+        ("orders", "status = 'received'", "orders_1_by_received"),
+        ("orders", "status = 'rejected'", "orders_1_by_rejected"),
+        ("contracts", "renter = ?1 and status = ?2", "contracts_1_by_renter_status"),
+        ("contracts", "owner = ?1 and status = ?2", "contracts_1_by_owner_status"),
+        ("contracts", "device = ?1 and status = ?2", "contracts_1_by_device_status"),
+        ("contracts", "status = ?2", "contracts_1_by_status"),
+    ] {
+        for (beyond, order) in
+            [("true", "desc"), ("true", "asc"), ("position > 7", "asc"), ("position < 7", "desc")]
+        {
+            let sql = format!(
+                "select * from {table} where {condition} and {beyond} order by position {order} limit 9"
+            );
+            let plan = plan(&db, &sql);
+            assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{sql}: {plan}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn single_things_and_feeds_are_found_by_an_index() {
     let (_folder, views) = views().await;
+    views.overview().await.unwrap();
     views.device(DeviceId(ID)).await.unwrap();
     views.device_by_key(Digest([1; 32])).await.unwrap();
     views.contract(ContractId(ID)).await.unwrap();

@@ -15,6 +15,7 @@ use domain::{
 use projections::views::{
     Page, Views,
     contracts::{ContractScope, ContractStatus},
+    devices::DeviceRow,
     due::{DueKind, DueSubject},
     market::{MarketFilter, MarketSort},
     orders::{OrderScope, OrderStatus},
@@ -149,6 +150,31 @@ async fn devices_and_the_market_are_what_the_domain_says() {
         }
     }
     assert!(!open.is_empty() && open.len() < world.devices.len());
+}
+
+#[tokio::test]
+async fn what_an_operator_looks_after_is_listed_and_counted() {
+    let mut seen = (0, 0, 0);
+    for seed in 110..150 {
+        let views = World::new(seed, 300).await.views;
+        let all = views.devices(Page::oldest(500)).await.unwrap();
+        let chosen = |wanted: fn(&DeviceRow) -> bool| -> Vec<_> {
+            all.iter().filter(|row| wanted(row)).cloned().collect()
+        };
+        let lost = views.lost_devices(Page::oldest(500)).await.unwrap();
+        assert_eq!(lost, chosen(|row| row.lost_since.is_some()));
+        let unerased = views.unerased_devices(Page::oldest(500)).await.unwrap();
+        assert_eq!(unerased, chosen(|row| row.lease_ended_at.is_some() && row.erased_at.is_none()));
+        let mut orders = views.orders(OrderScope::All, Page::newest(500)).await.unwrap();
+        orders.retain(|row| row.status == OrderStatus::Rejected);
+        assert_eq!(views.orders(OrderScope::Rejected, Page::newest(500)).await.unwrap(), orders);
+        let counted = views.overview().await.unwrap();
+        let counted = (counted.lost_devices, counted.unerased_devices, counted.rejected_orders);
+        let found = (lost.len(), unerased.len(), orders.len());
+        assert_eq!((counted.0 as usize, counted.1 as usize, counted.2 as usize), found);
+        seen = (seen.0 + found.0, seen.1 + found.1, seen.2 + found.2);
+    }
+    assert!(seen.0 > 0 && seen.1 > 0 && seen.2 > 0, "{seen:?}");
 }
 
 #[tokio::test]
