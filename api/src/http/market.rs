@@ -124,6 +124,7 @@ impl MarketQuery {
             min_cores: self.min_cores,
             min_uptime_ppm: self.min_uptime_percent.map(|percent| percent * 10_000),
             place: self.place.clone(),
+            ..MarketFilter::default()
         })
     }
 }

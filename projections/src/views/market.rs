@@ -1,6 +1,7 @@
 //! The market: which devices can be rented now, and what for.
 
 mod search;
+mod words;
 
 use domain::{
     any::AnyEvent,
@@ -8,8 +9,8 @@ use domain::{
     device::DeviceEvent,
     event::Position,
     id::{AccountId, DeviceId, Epoch},
-    money::{Asset, Money},
-    offer::{Hardware, Offer},
+    money::{Asset, MAX_MINOR, Money},
+    offer::{Hardware, MAX_TERM_S, Offer, Unit},
     time::{Seconds, Time},
 };
 
@@ -56,16 +57,34 @@ row! {
         asset: Option<Asset>,
         /// The cheapest rate in minor units for [`PRICE_HOURS`], exact, 32 digits with leading zeros.
         price_key: String,
+        /// What an hour costs by the offer's own rules, its limits aside: minor units in the form of the key above.
+        hour_key: String,
+        /// What a day costs.
+        day_key: String,
+        /// What a week costs.
+        week_key: String,
+        /// What a month costs.
+        month_key: String,
         /// Memory in MiB.
         memory_mib: u64,
         /// Storage in MiB.
         disk_mib: u64,
         /// Processor cores.
         cores: u32,
+        /// Measured bandwidth in kbit/s; 0 while nobody has measured it.
+        bandwidth_kbit_s: u64,
         /// Where it stands, as the owner says.
         place: Option<String>,
         /// Its title.
         title: String,
+        /// The processor's name in small letters.
+        processor: String,
+        /// Title, place and processor in small letters.
+        words: String,
+        /// Which pieces the words have.
+        pieces_a: u64,
+        /// Which others.
+        pieces_b: u64,
     }
 }
 
@@ -83,6 +102,19 @@ pub fn hourly_key(price: Money) -> String {
     written(price.minor() * PRICE_HOURS)
 }
 
+/// The highest sortable price of an offer that costs at most `price` for a unit of time.
+fn unit_rate_key(unit: Unit, price: Money) -> String {
+    written(price.minor().saturating_mul(PRICE_HOURS * 3_600 / i128::from(unit.seconds())))
+}
+
+/// The sortable form of what a unit of time costs by an offer's own rules. Its term limits do not count: they say how
+/// long one may rent, not what it costs.
+#[must_use]
+pub fn unit_key(offer: &Offer, unit: Unit) -> String {
+    let unlimited = Offer { min_term_s: 1, max_term_s: MAX_TERM_S, ..offer.clone() };
+    written(unlimited.price(unit.seconds()).map_or(MAX_MINOR, Money::minor))
+}
+
 fn written(minor: i128) -> String {
     format!("{minor:032}")
 }
@@ -93,6 +125,21 @@ impl MarketRow {
     pub fn price_per_hour(&self) -> Option<Money> {
         let minor: i128 = self.price_key.parse().ok()?;
         Money::from_minor((minor + PRICE_HOURS - 1) / PRICE_HOURS, self.asset?).ok()
+    }
+
+    /// What a unit of time costs by the offer's own rules, rounded up to a minor unit.
+    #[must_use]
+    pub fn price_for(&self, unit: Unit) -> Option<Money> {
+        Money::from_minor(self.unit_key(unit).parse().ok()?, self.asset?).ok()
+    }
+
+    const fn unit_key(&self, unit: Unit) -> &String {
+        match unit {
+            Unit::Hour => &self.hour_key,
+            Unit::Day => &self.day_key,
+            Unit::Week => &self.week_key,
+            Unit::Month => &self.month_key,
+        }
     }
 
     fn new(device: DeviceId, owner: AccountId, position: Position) -> Self {
@@ -113,11 +160,20 @@ impl MarketRow {
             hardware: None,
             asset: None,
             price_key: written(0),
+            hour_key: written(0),
+            day_key: written(0),
+            week_key: written(0),
+            month_key: written(0),
             memory_mib: 0,
             disk_mib: 0,
             cores: 0,
+            bandwidth_kbit_s: 0,
             place: None,
             title: String::new(),
+            processor: String::new(),
+            words: String::new(),
+            pieces_a: 0,
+            pieces_b: 0,
         }
     }
 
@@ -125,14 +181,29 @@ impl MarketRow {
         self.offer = offer.cloned();
         self.asset = offer.and_then(Offer::asset);
         self.price_key = offer.map_or_else(|| written(0), price_key);
+        let key = |unit| offer.map_or_else(|| written(0), |offer| unit_key(offer, unit));
+        (self.hour_key, self.day_key) = (key(Unit::Hour), key(Unit::Day));
+        (self.week_key, self.month_key) = (key(Unit::Week), key(Unit::Month));
         self.place = offer.and_then(|offer| offer.place.clone());
         self.title = offer.map(|offer| offer.title.clone()).unwrap_or_default();
+        self.spell();
     }
 
     fn measure(&mut self, hardware: &Hardware) {
         self.hardware = Some(hardware.clone());
         (self.memory_mib, self.disk_mib, self.cores) =
             (hardware.memory_mib, hardware.disk_mib, hardware.cores);
+        self.bandwidth_kbit_s = hardware.bandwidth_kbit_s.unwrap_or(0);
+        self.spell();
+    }
+
+    /// Writes down what texts are looked for in.
+    fn spell(&mut self) {
+        let processor = self.hardware.as_ref().map(|hardware| words::small(&hardware.processor));
+        self.processor = processor.unwrap_or_default();
+        let place = self.place.as_deref().unwrap_or_default();
+        self.words = words::small(&format!("{}\n{place}\n{}", self.title, self.processor));
+        (self.pieces_a, self.pieces_b) = words::pieces(&self.words);
     }
 
     fn found(&mut self, at: Time) {
@@ -182,7 +253,7 @@ impl MarketRow {
 pub struct Market;
 
 impl View for Market {
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const DDL: &'static str = include_str!("../../../migrations/sqlite/views/market.sql");
     type Row = MarketRow;
 

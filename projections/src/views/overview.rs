@@ -40,7 +40,8 @@ impl Views {
     /// When the file cannot be read.
     pub async fn overview(&self) -> Result<Overview, ViewError> {
         self.ask(|db| {
-            Ok(Overview {
+            let state = db.unchecked_transaction()?;
+            let counted = Overview {
                 lost_devices: count(db, "devices", LOST)?,
                 unerased_devices: count(db, "devices", UNERASED)?,
                 undecided_orders: count(db, "orders", "status = 'received'")?,
@@ -50,7 +51,9 @@ impl Views {
                 failed_settlements: count(db, "settlements", "status = 'failed'")?,
                 quarantined_settlements: count(db, "settlements", "status = 'quarantined'")?,
                 running_contracts: count(db, "contracts", "status = 'running'")?,
-            })
+            };
+            state.finish()?;
+            Ok(counted)
         })
         .await
     }

@@ -5,7 +5,7 @@
 //! The questions themselves stand beside their rows, in each view's module.
 //!
 //! # Correctness
-//! One question sees one state: each is a single statement. Two questions may see different positions; whoever has just
+//! One question sees one state: each is a single statement, or a transaction. Two questions may see different positions; whoever has just
 //! written waits with [`Views::wait_for`] first. Every list is limited and continues at an indexed column.
 
 use std::{
@@ -184,7 +184,7 @@ pub(super) fn limit(wanted: usize) -> usize {
 }
 
 /// Conditions that all must hold.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Filter {
     conditions: String,
     values: Vec<Value>,
@@ -220,18 +220,48 @@ impl Filter {
         self
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.conditions.is_empty()
+    }
+
     pub(super) fn select<R: Row>(self, db: &Connection, tail: &str) -> Result<Vec<R>, ViewError> {
-        let sql = format!("select {} from {}{} {tail}", R::COLUMNS.join(", "), R::TABLE, self.conditions);
+        let mut found = Vec::new();
+        self.each(db, &format!("{} from {}", R::COLUMNS.join(", "), R::TABLE), tail, |row| {
+            found.push(R::read(row).map_err(|e| ViewError::BadRow { table: R::TABLE, why: e.to_string() })?);
+            Ok(true)
+        })?;
+        Ok(found)
+    }
+
+    /// Whether a table has a row that all conditions let through.
+    pub(super) fn exists(self, db: &Connection, table: &str) -> Result<bool, ViewError> {
+        let mut found = false;
+        self.each(db, &format!("1 from {table}"), "limit 1", |_| {
+            found = true;
+            Ok(false)
+        })?;
+        Ok(found)
+    }
+
+    /// Shows what is chosen of each row, until `show` says that it is enough.
+    pub(super) fn each(
+        self,
+        db: &Connection,
+        what: &str,
+        tail: &str,
+        mut show: impl FnMut(&mut Read<'_, '_>) -> Result<bool, ViewError>,
+    ) -> Result<(), ViewError> {
+        let sql = format!("select {what}{} {tail}", self.conditions);
         #[cfg(test)]
         tests::assert_indexed(db, &sql);
         let mut statement = db.prepare_cached(&sql)?;
         let mut rows = statement.query(params_from_iter(self.values))?;
-        let mut found = Vec::new();
         while let Some(row) = rows.next()? {
-            let row = R::read(&mut Read::new(row));
-            found.push(row.map_err(|e| ViewError::BadRow { table: R::TABLE, why: e.to_string() })?);
+            if !show(&mut Read::new(row))? {
+                break;
+            }
         }
-        Ok(found)
+        Ok(())
     }
 }
 

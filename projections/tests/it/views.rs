@@ -5,5 +5,6 @@ mod journal;
 mod live;
 mod market;
 mod rebuild;
+mod search;
 mod split;
 mod support;

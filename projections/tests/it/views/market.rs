@@ -9,7 +9,6 @@ use domain::{
     device::{Device, DeviceEvent},
     event::Recorded,
     id::{ContractId, DeviceId, GatewayName, SettlementId},
-    money::Asset,
     time::Time,
 };
 use projections::views::{
@@ -25,8 +24,8 @@ use projections::views::{
 use super::support::{fold, fresh, market, recorded};
 
 /// A folded marketplace and its aggregates.
-struct World {
-    views: Views,
+pub(super) struct World {
+    pub(super) views: Views,
     events: Vec<(Recorded, AnyEvent)>,
     devices: HashMap<DeviceId, Device>,
     contracts: HashMap<ContractId, Contract>,
@@ -34,7 +33,7 @@ struct World {
 }
 
 impl World {
-    async fn new(seed: u64, appends: usize) -> Self {
+    pub(super) async fn new(seed: u64, appends: usize) -> Self {
         let (folder, path) = fresh().await;
         let events = recorded(market(seed, appends));
         fold(&path, &events).unwrap();
@@ -324,54 +323,6 @@ async fn paging_shows_every_row_once_in_either_order() {
         };
         assert_eq!(found, settlements.iter().filter(same).cloned().collect::<Vec<_>>());
     }
-}
-
-#[tokio::test]
-async fn the_market_is_filtered_sorted_and_paged_as_asked() {
-    let world = World::new(108, 2_000).await;
-    let all = world.views.market(MarketFilter::default(), MarketSort::Newest, None, 500).await.unwrap();
-    for sort in
-        [MarketSort::Price, MarketSort::Memory, MarketSort::Disk, MarketSort::Uptime, MarketSort::Newest]
-    {
-        let (mut after, mut seen) = (None, Vec::new());
-        loop {
-            let page = world.views.market(MarketFilter::default(), sort, after, 1).await.unwrap();
-            let Some(last) = page.last() else { break };
-            // As a client sends it back.
-            after = Some(last.cursor(sort).to_string().parse().unwrap());
-            seen.extend(page);
-        }
-        assert_eq!(seen.len(), all.len(), "{sort:?}");
-        let in_order = |a: &_, b: &_| {
-            let (a, b): (&projections::views::market::MarketRow, &projections::views::market::MarketRow) =
-                (a, b);
-            match sort {
-                MarketSort::Price => a.price_key <= b.price_key,
-                MarketSort::Memory => a.memory_mib >= b.memory_mib,
-                MarketSort::Disk => a.disk_mib >= b.disk_mib,
-                MarketSort::Uptime => a.uptime_ppm >= b.uptime_ppm,
-                MarketSort::Newest => a.position > b.position,
-            }
-        };
-        assert!(seen.is_sorted_by(in_order), "{sort:?}");
-    }
-    let row = &all[0];
-    let exact = MarketFilter {
-        max_price_per_hour: row.price_per_hour(),
-        min_memory_mib: Some(row.memory_mib),
-        min_disk_mib: Some(row.disk_mib),
-        min_cores: Some(row.cores),
-        min_uptime_ppm: Some(row.uptime_ppm),
-        place: row.place.clone(),
-        asset: row.asset,
-    };
-    let found = world.views.market(exact.clone(), MarketSort::Price, None, 500).await.unwrap();
-    assert!(found.contains(row));
-    let dearer = MarketFilter { min_memory_mib: Some(row.memory_mib + 1), ..exact.clone() };
-    assert!(!world.views.market(dearer, MarketSort::Price, None, 500).await.unwrap().contains(row));
-    let other = Asset::ALL.iter().find(|asset| Some(**asset) != row.asset).copied();
-    let foreign = MarketFilter { asset: other, max_price_per_hour: None, ..exact };
-    assert!(!world.views.market(foreign, MarketSort::Price, None, 500).await.unwrap().contains(row));
 }
 
 #[tokio::test]
