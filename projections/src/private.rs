@@ -2,8 +2,8 @@
 //!
 //! # Shape
 //! One SQLite file beside the log. People and tokens, sealed secrets, presence, idempotent answers, followers'
-//! checkpoints, webhooks, what the OpenBazaar connector has seen, leases of leadership, and the list of what a human should
-//! look at.
+//! checkpoints, webhooks, mails, what the OpenBazaar connector has seen, leases of leadership, and the list of what a human
+//! should look at.
 //!
 //! # Correctness
 //! The ledger refers to rows here by opaque ids only and never needs them to be replayed. Tokens and codes are kept as
@@ -15,6 +15,7 @@ mod idempotency;
 mod leases;
 mod logins;
 mod openbazaar;
+mod outbox;
 mod people;
 mod webhooks;
 
@@ -22,6 +23,7 @@ pub use accounts::{NewToken, Token, TokenHolder};
 pub use idempotency::Begun;
 pub use logins::{CodePurpose, Login, Session};
 pub use openbazaar::LookedAt;
+pub use outbox::{Mail, MailEnd, NewMail};
 pub use people::{Person, PersonPatch};
 pub use webhooks::{FailedDelivery, NewWebhook, Webhook};
 
@@ -67,7 +69,7 @@ pub struct Private {
 /// Something a human should look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attention {
-    /// The stream it is about, `webhook-<id>`, or a part of the data folder.
+    /// The stream it is about, `webhook-<id>`, `mail-<cause>`, or a part of the data folder.
     pub subject: String,
     /// What kind of trouble.
     pub what: String,
@@ -214,5 +216,7 @@ fn item((subject, what, detail, since): (String, String, String, i64)) -> Attent
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/sqlite/private");
 
+#[cfg(test)]
+mod outbox_tests;
 #[cfg(test)]
 mod tests;
