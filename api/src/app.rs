@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     fs::File,
+    net::SocketAddr,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock, PoisonError},
@@ -141,6 +142,12 @@ impl DataDir {
         self.0.join("halves.db")
     }
 
+    /// Where mails are put while there is no mail server.
+    #[must_use]
+    pub fn mail(&self) -> PathBuf {
+        self.0.join("mail")
+    }
+
     /// What the gateway keeps: its key, its certificate.
     #[must_use]
     pub fn gateway(&self) -> PathBuf {
@@ -163,6 +170,8 @@ pub struct App(Arc<Shared>);
 pub struct Shared {
     /// The configuration.
     pub config: Config,
+    /// The data folder.
+    pub data: DataDir,
     /// The clock.
     pub clock: Clock,
     /// The keys.
@@ -197,6 +206,8 @@ pub struct Shared {
     pub openbazaar: watch::Sender<Option<Status>>,
     /// What a demo lends to whoever looks around.
     pub showcase: OnceLock<Showcase>,
+    /// Where this process listens, once it does.
+    pub address: OnceLock<SocketAddr>,
     /// Cancelled when the server shuts down: whoever waits answers at once.
     pub stop: CancellationToken,
     /// When this server began to listen: silence before that is not a device's fault.
@@ -253,6 +264,7 @@ impl App {
         let (clones, reports) = (Clones::load(&private).await?, Reports::load(&private).await?);
         Ok(Self(Arc::new(Shared {
             config,
+            data: data.clone(),
             clock,
             keys,
             executor,
@@ -270,11 +282,19 @@ impl App {
             steward,
             openbazaar,
             showcase: OnceLock::new(),
+            address: OnceLock::new(),
             stop,
             up_since,
             seen,
             devices_by_key: Mutex::default(),
         })))
+    }
+
+    /// Where people reach the pages, without a slash at the end.
+    #[must_use]
+    pub fn base(&self) -> String {
+        let listened = self.address.get().map(ToString::to_string);
+        self.config.web.base(&listened.unwrap_or_else(|| self.config.listen.clone()))
     }
 
     /// A fresh id at the clock's time.

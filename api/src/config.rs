@@ -4,10 +4,12 @@
 //! never part of the configuration; passwords of others are, and are never shown.
 
 mod gateway;
+pub mod mail;
 mod openbazaar;
 mod web;
 
 pub use gateway::Gateway;
+pub use mail::Mail;
 pub use openbazaar::{Moderator, OpenBazaar, OtherListings, Secret};
 pub use web::Web;
 
@@ -49,6 +51,8 @@ pub struct Config {
     pub jobs: Jobs,
     /// The OpenBazaar node that rentals are sold on.
     pub openbazaar: OpenBazaar,
+    /// How people are told by mail.
+    pub mail: Mail,
     /// The pages that people see in a browser.
     pub web: Web,
 }
@@ -113,7 +117,7 @@ pub struct Jobs {
     pub port_reclaim: String,
     /// Key halves of ended leases whose appeal window is over.
     pub key_halves: String,
-    /// Answers and codes past their keeping.
+    /// Answers, codes and sent mails past their keeping.
     pub retention: String,
 }
 
@@ -139,6 +143,7 @@ impl Default for Config {
             payouts: Payouts::default(),
             jobs: Jobs::default(),
             openbazaar: OpenBazaar::default(),
+            mail: Mail::default(),
             web: Web::default(),
         }
     }
@@ -247,7 +252,7 @@ const NOT_CONFIGURATION: [&str; 6] =
     ["BERTH_DATA", "BERTH_CONFIG", "BERTH_LOG", "BERTH_LOG_FORMAT", "BERTH_TOKEN", "BERTH_URL"];
 
 fn is_secret(name: &str) -> bool {
-    openbazaar::is_secret(name) || gateway::is_secret(name)
+    openbazaar::is_secret(name) || gateway::is_secret(name) || mail::is_secret(name)
 }
 
 fn env_name(dotted: &str) -> String {
@@ -331,6 +336,7 @@ fn check(config: &Config) -> anyhow::Result<()> {
         config.payouts.minimum(*asset)?;
     }
     config.openbazaar.check()?;
+    config.mail.check()?;
     config.web.check()?;
     for (name, expression) in config.jobs.all() {
         if let Err(e) = Schedule::from_str(expression) {

@@ -1,8 +1,9 @@
 //! The Berth server: JSON API, pages, scheduler, steward and command line.
 //!
 //! A request or a due moment becomes a command; [`execute`] loads the aggregate, lets it decide and appends what it
-//! decided; the [`steward`] follows the log and issues what follows from each event; the views answer every question; the [`webhooks`] tell others;
-//! the [`openbazaar`] connector sells on a node and pays from it; the [`gateway`] brings visitors to devices while their leases live.
+//! decided; the [`steward`] follows the log and issues what follows from each event; the views answer every question;
+//! [`webhooks`] tell programs and [`mail`] tells people; the [`openbazaar`] connector sells on a node and pays from it; the
+//! [`gateway`] brings visitors to devices while their leases live.
 
 pub mod accounts;
 pub mod app;

@@ -13,7 +13,7 @@ pub enum Part {
     Gateway,
     /// Does what is due.
     Scheduler,
-    /// Follows the log and issues what follows from it; delivers webhooks.
+    /// Follows the log and issues what follows from it; delivers webhooks and mail.
     Steward,
     /// Sells on OpenBazaar.
     Connector,

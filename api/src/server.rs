@@ -1,5 +1,5 @@
-//! A running server: views, API, gateway, steward, scheduler, webhooks and the OpenBazaar connector in one process, or the
-//! parts of it that its roles name.
+//! A running server: views, API, gateway, steward, scheduler, webhooks, mail and the OpenBazaar connector in one process,
+//! or the parts of it that its roles name.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -11,7 +11,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     app::App,
     gateway::{self, Gateway},
-    gateways, http, listen, openbazaar,
+    gateways, http, listen, mail, openbazaar,
     roles::{Part, Roles},
     scheduler, steward, webhooks,
 };
@@ -38,14 +38,17 @@ impl Server {
     /// whoever makes a [`openbazaar::Connector`]; without the API, the listening socket is closed.
     ///
     /// # Errors
-    /// When the views cannot be opened for writing.
+    /// When the views cannot be opened for writing, or the log or the private store fails.
     pub async fn start(app: App, listener: TcpListener, roles: &Roles) -> anyhow::Result<Self> {
         let address = listener.local_addr()?;
+        let _ = app.address.set(address);
         let runner = Runner::start(app.executor.log().clone(), app.views.clone()).await?;
         let (tasks, stop) = (TaskTracker::new(), app.stop.clone());
         if roles.has(Part::Steward) {
             tasks.spawn(steward::run(app.clone(), stop.clone()));
             tasks.spawn(webhooks::run(app.clone(), stop.clone()));
+            mail::begin(&app).await?;
+            tasks.spawn(mail::run(app.clone(), stop.clone()));
         }
         if roles.has(Part::Scheduler) {
             tasks.spawn(scheduler::run(app.clone(), stop.clone()));

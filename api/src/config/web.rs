@@ -1,6 +1,6 @@
 //! The `[web]` section.
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Web {
-    /// Where people reach the pages, such as `https://berth.example`: links in mail lead there. Empty for the address that
-    /// the API listens on. With `https`, browsers keep the session's cookie from unencrypted connections.
+    /// Where people reach the pages, such as `https://berth.example`: links in mail lead there. Empty for the address
+    /// listened on. With `https`, browsers keep the session's cookie from unencrypted connections.
     pub url: String,
     /// Whether people may open accounts by themselves.
     pub sign_up: bool,
@@ -30,6 +30,15 @@ impl Web {
         self.url.starts_with("https://")
     }
 
+    /// What links begin with, without a slash at the end; `listen` is where the API listens.
+    #[must_use]
+    pub fn base(&self, listen: &str) -> String {
+        match self.url.trim_end_matches('/') {
+            "" => format!("http://{listen}"),
+            url => url.to_owned(),
+        }
+    }
+
     /// Checks every value.
     ///
     /// # Errors
@@ -38,9 +47,16 @@ impl Web {
         if self.url.is_empty() {
             return Ok(());
         }
-        let url = Url::parse(&self.url).with_context(|| format!("web.url {:?} is no URL", self.url))?;
-        let whole = matches!(url.scheme(), "http" | "https") && url.path() == "/" && url.query().is_none();
-        ensure!(whole, "web.url must be like https://berth.example, without a path");
+        let is_plain = |url: Url| {
+            let nobody = url.username().is_empty() && url.password().is_none();
+            let only_host = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+            matches!(url.scheme(), "http" | "https") && url.has_host() && nobody && only_host
+        };
+        let no_space = !self.url.chars().any(|c| c.is_whitespace() || c.is_control());
+        ensure!(
+            no_space && Url::parse(&self.url).is_ok_and(is_plain),
+            "web.url must be like https://berth.example"
+        );
         Ok(())
     }
 }

@@ -70,7 +70,7 @@ impl Until {
 pub struct SplitMoney {
     /// Back to the renter.
     #[schema(value_type = schema::Money)]
-    refund: Money,
+    pub refund: Money,
     /// To the owner.
     #[schema(value_type = schema::Money)]
     pub owner: Money,

@@ -21,7 +21,7 @@ use crate::{
     contracts,
     error::Problem,
     execute::{By, ExecuteError},
-    logins,
+    logins, mail,
 };
 
 /// Due rows read at once.
@@ -102,7 +102,8 @@ impl Job {
             Self::Retention => {
                 let now = app.clock.time();
                 let answers = app.private.forget_idempotent(now.plus(-app.config.idempotency_s)).await?;
-                Ok(answers + app.private.forget_logins(now, now.plus(-logins::WINDOW_S)).await?)
+                let logins = app.private.forget_logins(now, now.plus(-logins::WINDOW_S)).await?;
+                Ok(answers + logins + mail::forget(app).await?)
             }
         }
     }

@@ -9,7 +9,11 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tracing_subscriber::EnvFilter;
 
-use crate::app::TestApp;
+use crate::{
+    app::TestApp,
+    mail::Town,
+    sink::{Mood, Sink},
+};
 
 static LINES: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 static STARTED: OnceLock<()> = OnceLock::new();
@@ -84,5 +88,34 @@ async fn every_request_and_command_is_logged_under_its_id_and_no_secret_ever_is(
     let whsec = webhook.id("secret");
     for secret in secrets.into_iter().chain(["secret=query", "query-of-a-webhook", &whsec]) {
         assert!(!all.contains(secret), "a secret is logged");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_mail_its_cause_is_logged_and_neither_what_it_says_nor_to_whom() {
+    keep();
+    let town = Town::new(|_| {}).await;
+    let (contract, password) = town.whole_story().await;
+    town.ended(&format!("ended-{contract}")).await;
+    town.sink.mood(Mood::RefusesTo("550 otto@example.org is not here"));
+    let (to, token) = (town.owner.id.parse().unwrap(), "token-of-a-letter".to_owned());
+    let (to, letter) = (api::mail::To::Account(to), api::mail::Letter::ResetPassword { token });
+    api::mail::queue(&town.test.app, "reset-logged", to, letter).await.unwrap();
+    let refused = || lines().contains("\"cause\":\"reset-logged\",\"tries\":1");
+    crate::receiver::until(|| "a refusal".into(), async || refused()).await;
+    let sink = Sink::new().await;
+    sink.mood(Mood::Down);
+    let url = sink.url();
+    let town = Town::new(|config| config.mail.smtp.0 = url).await;
+    town.rent(36_000, "6.00").await;
+    crate::receiver::until(|| "a try".into(), async || lines().contains("no mail can be sent")).await;
+    let all = lines();
+    assert!(
+        all.contains(&format!("\"a mail was sent\",\"cause\":\"rental-{contract}\"")),
+        "the cause is logged"
+    );
+    for secret in [&password, "otto@example.org", "rita@example.org", "token-of-a-letter", "ss-of-the-sink"] {
+        let line = all.lines().find(|line| line.contains(secret));
+        assert_eq!(line, None, "{secret} is logged");
     }
 }
