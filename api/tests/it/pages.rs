@@ -3,3 +3,5 @@
 mod accounts;
 mod hostile;
 pub mod kit;
+mod letters;
+mod setting_up;
