@@ -7,7 +7,7 @@ mod http;
 mod limits;
 mod pages;
 mod proxied;
-mod tls;
+pub mod tls;
 mod upgrade;
 
 use std::{

@@ -2,6 +2,7 @@
 
 mod faults;
 mod files;
+mod process;
 mod reminders;
 mod story;
 

@@ -7,9 +7,10 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
 };
+use tokio_rustls::TlsAcceptor;
 
 use crate::receiver::until;
 
@@ -57,15 +58,23 @@ pub enum Mood {
     BreaksOff,
 }
 
-#[derive(Debug)]
+/// When it encrypts, and as whom.
+#[derive(Clone)]
+pub enum Encrypts {
+    Never,
+    WhenAsked(TlsAcceptor),
+    Always(TlsAcceptor),
+}
+
 struct Shared {
+    encrypts: Encrypts,
     mood: Mutex<Mood>,
     arrived: Mutex<Vec<Arrived>>,
     asked: Mutex<usize>,
 }
 
 /// A mail server for whoever logs in as `berth` with the password `p@ss-of-the-sink`.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Sink {
     port: u16,
     shared: Arc<Shared>,
@@ -76,8 +85,12 @@ const LOGIN: &[u8] = b"\0berth\0p@ss-of-the-sink";
 
 impl Sink {
     pub async fn new() -> Self {
-        let shared =
-            Shared { mood: Mutex::new(Mood::Takes), arrived: Mutex::default(), asked: Mutex::default() };
+        Self::with(Encrypts::Never).await
+    }
+
+    pub async fn with(encrypts: Encrypts) -> Self {
+        let (mood, arrived, asked) = (Mutex::new(Mood::Takes), Mutex::default(), Mutex::default());
+        let shared = Shared { encrypts, mood, arrived, asked };
         let (shared, listener) = (Arc::new(shared), TcpListener::bind("127.0.0.1:0").await.unwrap());
         let port = listener.local_addr().unwrap().port();
         let each = shared.clone();
@@ -95,7 +108,11 @@ impl Sink {
         format!("smtp://berth:p%40ss-of-the-sink@127.0.0.1:{}?tls=none", self.port)
     }
 
-    /// As [`Sink::url`], with something else after the port.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// As [`Sink::url`], with another login, and something else after the port.
     pub fn url_with(&self, login: &str, query: &str) -> String {
         format!("smtp://{login}127.0.0.1:{}{query}", self.port)
     }
@@ -126,19 +143,70 @@ impl Sink {
     }
 }
 
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// One conversation.
+struct Talk {
+    stream: BufReader<Box<dyn Stream>>,
+}
+
+impl Talk {
+    fn over(stream: impl Stream + 'static) -> Self {
+        Self { stream: BufReader::new(Box::new(stream)) }
+    }
+
+    async fn say(&mut self, line: &str) -> std::io::Result<()> {
+        self.stream.get_mut().write_all(format!("{line}\r\n").as_bytes()).await?;
+        self.stream.get_mut().flush().await
+    }
+
+    async fn hear(&mut self) -> std::io::Result<Option<String>> {
+        let mut line = String::new();
+        let read = self.stream.read_line(&mut line).await?;
+        Ok((read > 0).then(|| line.trim_end_matches(['\r', '\n']).to_owned()))
+    }
+
+    /// A text up to the lone dot; none when it was cut off.
+    async fn text(&mut self) -> std::io::Result<Option<String>> {
+        let mut text = String::new();
+        while let Some(line) = self.hear().await? {
+            if line == "." {
+                return Ok(Some(text));
+            }
+            text.push_str(line.strip_prefix('.').unwrap_or(&line));
+            text.push('\n');
+        }
+        Ok(None)
+    }
+}
+
 async fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mood = || *shared.mood.lock().unwrap();
     if mood() == Mood::Down {
         return Ok(());
     }
-    let (read, mut write) = stream.into_split();
-    let mut lines = BufReader::new(read).lines();
+    let mut talk = match &shared.encrypts {
+        Encrypts::Always(acceptor) => Talk::over(acceptor.accept(stream).await?),
+        _ => Talk::over(stream),
+    };
+    let mut may_encrypt = match &shared.encrypts {
+        Encrypts::WhenAsked(acceptor) => Some(acceptor),
+        _ => None,
+    };
     let (mut known, mut to) = (false, String::new());
-    write.write_all(b"220 sink\r\n").await?;
-    while let Some(line) = lines.next_line().await? {
+    talk.say("220 sink").await?;
+    while let Some(line) = talk.hear().await? {
         let (verb, rest) = line.split_at(line.len().min(4));
         let answer = match verb.to_ascii_uppercase().as_str() {
+            "EHLO" if may_encrypt.is_some() => "250-sink\r\n250 STARTTLS",
             "EHLO" => "250-sink\r\n250 AUTH PLAIN",
+            "STAR" => {
+                let Some(acceptor) = may_encrypt.take() else { return Ok(()) };
+                talk.say("220 go on").await?;
+                talk = Talk::over(acceptor.accept(talk.stream.into_inner()).await?);
+                continue;
+            }
             "AUTH" => {
                 let given = rest.trim().strip_prefix("PLAIN ").unwrap_or_default();
                 known = STANDARD.decode(given).is_ok_and(|given| given == LOGIN);
@@ -153,18 +221,8 @@ async fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
                 }
             },
             "DATA" => {
-                write.write_all(b"354 go on\r\n").await?;
-                let mut text = String::new();
-                loop {
-                    match lines.next_line().await? {
-                        None => return Ok(()),
-                        Some(line) if line == "." => break,
-                        Some(line) => {
-                            text.push_str(line.strip_prefix('.').unwrap_or(&line));
-                            text.push('\n');
-                        }
-                    }
-                }
+                talk.say("354 go on").await?;
+                let Some(text) = talk.text().await? else { return Ok(()) };
                 shared.arrived.lock().unwrap().push(Arrived { to: to.clone(), text });
                 match mood() {
                     Mood::BreaksOff => return Ok(()),
@@ -176,13 +234,10 @@ async fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
                     _ => "250 taken",
                 }
             }
-            "QUIT" => {
-                write.write_all(b"221 bye\r\n").await?;
-                return Ok(());
-            }
+            "QUIT" => return talk.say("221 bye").await,
             _ => "250 ok",
         };
-        write.write_all(format!("{answer}\r\n").as_bytes()).await?;
+        talk.say(answer).await?;
     }
     Ok(())
 }

@@ -42,7 +42,8 @@ impl FromStr for Server {
     type Err = anyhow::Error;
 
     /// `smtps://user:password@host:465`, or `smtp://host:25` with `?tls=none`, `opportunistic` or `required`. Unless that is
-    /// said, a password requires encryption, and without one it is used if offered.
+    /// said, a password requires encryption; without one it is used if offered, but not on this machine, whose mail server
+    /// often has a certificate that nobody trusts.
     fn from_str(text: &str) -> anyhow::Result<Self> {
         let form = "it must be like smtps://user:password@mail.example.org or smtp://localhost";
         let Ok(url) = Url::parse(text) else { bail!("{form}") };
@@ -66,6 +67,7 @@ impl FromStr for Server {
             ("smtp", Some("opportunistic")) => Tls::IfOffered,
             ("smtp", Some("required")) => Tls::Required,
             ("smtp", None) if login.is_some() => Tls::Required,
+            ("smtp", None) if matches!(host, "localhost" | "127.0.0.1" | "[::1]") => Tls::None,
             ("smtp", None) => Tls::IfOffered,
             ("smtp", Some(_)) => bail!("tls is one of none, opportunistic and required"),
             _ => bail!("{form}"),
@@ -88,7 +90,9 @@ mod tests {
     fn a_url_says_where_the_server_is_and_when_to_encrypt() {
         for (url, host, port, tls, user) in [
             ("smtps://u:p%40ss@mail.example.org", "mail.example.org", 465, Tls::Wrapped, Some(("u", "p@ss"))),
-            ("smtp://localhost", "localhost", 25, Tls::IfOffered, None),
+            ("smtp://localhost", "localhost", 25, Tls::None, None),
+            ("smtp://mail.example.org", "mail.example.org", 25, Tls::IfOffered, None),
+            ("smtp://u:p@localhost", "localhost", 587, Tls::Required, Some(("u", "p"))),
             ("smtp://u:p@h", "h", 587, Tls::Required, Some(("u", "p"))),
             ("smtp://u:p@h:2525?tls=none", "h", 2525, Tls::None, Some(("u", "p"))),
             ("smtp://[::1]:26/?tls=required", "::1", 26, Tls::Required, None),
