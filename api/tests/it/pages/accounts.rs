@@ -88,10 +88,9 @@ async fn a_session_of_a_token_may_do_what_the_token_may_and_ends_with_it() {
     let token = super::kit::between(&made.html, "class=\"secret\">", "<").unwrap().to_owned();
     let other = Browser::with_token(&app, &token).await;
     let page = other.get("/account/tokens").await.ok();
-    let action = format!(
-        "/account/tokens/{}/revocation",
-        super::kit::between(&page.html, "/account/tokens/", "/revocation").unwrap()
-    );
+    let row = &page.html[page.html.find("<td>laptop</td>").unwrap()..];
+    let token = super::kit::between(row, "/account/tokens/", "/revocation").unwrap();
+    let action = format!("/account/tokens/{token}/revocation");
     browser.send(&page_of(&browser).await, &action, &[]).await.ok().says("The token is revoked");
     other.get("/account").await.ok().says("With a token");
 }
