@@ -363,6 +363,22 @@ impl App {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(device, now);
     }
 
+    /// When some devices were last heard of, written down or not.
+    ///
+    /// # Errors
+    /// When the private store fails.
+    pub async fn last_seen(&self, devices: &[DeviceId]) -> Result<HashMap<DeviceId, Time>, PrivateError> {
+        let mut known = self.private.last_seen_of(devices).await?;
+        let fresh = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        for device in devices {
+            if let Some(at) = fresh.get(device) {
+                let last = known.entry(*device).or_insert(*at);
+                *last = (*last).max(*at);
+            }
+        }
+        Ok(known)
+    }
+
     /// Writes down which devices were heard of since the last time.
     ///
     /// # Errors

@@ -9,6 +9,7 @@
 
 use axum::http::StatusCode;
 use domain::{
+    account::{Account, Role},
     contract::Contract,
     device::{Device, DeviceCommand, DeviceRefusal, LeaseGranted},
     event::{Actor, Position, Revision},
@@ -125,6 +126,36 @@ pub async fn retire(
         }
     };
     let command = DeviceCommand::Retire { is_let };
+    Ok(match only_at {
+        Some(revision) => app.executor.execute_at(&device, command, by, revision).await?,
+        None => app.executor.execute(&device, command, by).await?,
+    })
+}
+
+/// Renames a device. Names are not part of the ledger.
+///
+/// # Errors
+/// When the name is invalid.
+pub async fn rename(app: &App, device: DeviceId, name: &str) -> Result<(), Problem> {
+    check_text("name", name)?;
+    Ok(app.private.name_device(device, name).await?)
+}
+
+/// Gives a device that holds no lease to another owner, if it is still at `only_at`.
+///
+/// # Errors
+/// When the account does not let devices, or the device is leased, not erased, retired, or has changed.
+pub async fn transfer(
+    app: &App,
+    device: DeviceId,
+    to: AccountId,
+    only_at: Option<Option<Revision>>,
+    by: &By,
+) -> Result<Done<Device>, Problem> {
+    if !app.executor.load::<Account>(&to).await?.state.may(Role::Owner) {
+        return Err(Problem::invalid("`to` must be an account with the role owner"));
+    }
+    let command = DeviceCommand::Transfer { to };
     Ok(match only_at {
         Some(revision) => app.executor.execute_at(&device, command, by, revision).await?,
         None => app.executor.execute(&device, command, by).await?,

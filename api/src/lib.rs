@@ -6,6 +6,7 @@
 //! [`gateway`] brings visitors to devices while their leases live.
 
 pub mod accounts;
+pub mod accruals;
 pub mod app;
 pub mod check_ins;
 pub mod cli;

@@ -22,7 +22,6 @@ use super::{
     schema,
 };
 use crate::{
-    accounts::check_text,
     app::App,
     devices,
     error::Problem,
@@ -286,8 +285,7 @@ pub async fn rename_device(
     let _alone = CHANGING.lock().await;
     let revision = authorise(&app, &caller, device, &[Role::Operator]).await?;
     condition.check_values(revision, Values::of(&app.private.device_name(device).await?))?;
-    check_text("name", &name)?;
-    app.private.name_device(device, &name).await?;
+    devices::rename(&app, device, &name).await?;
     show(&app, device, None).await
 }
 

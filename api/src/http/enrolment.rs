@@ -2,8 +2,7 @@
 
 use axum::extract::State;
 use domain::{
-    account::{Account, Role},
-    device::{Device, DeviceCommand},
+    account::Role,
     id::{AccountId, DeviceId},
 };
 use serde::{Deserialize, Serialize};
@@ -11,7 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    answer::{Answer, IfMatch, Values, execute},
+    answer::{Answer, IfMatch, Values},
     auth::{DeviceKeeper, Owner},
     devices::{DeviceName, authorise},
     extract::{Json, Path},
@@ -96,11 +95,7 @@ pub async fn transfer_device(
     Json(Transfer { to }): Json<Transfer>,
 ) -> Result<Answer<()>, Problem> {
     authorise(&app, &caller, device, &[Role::Operator]).await?;
-    let to = AccountId(to);
-    if !app.executor.load::<Account>(&to).await?.state.may(Role::Owner) {
-        return Err(Problem::invalid("`to` must be an account with the role owner"));
-    }
-    let command = DeviceCommand::Transfer { to };
-    let done = execute::<Device>(&app, &device, command, &caller.by(), condition).await?;
+    let done = devices::transfer(&app, device, AccountId(to), condition.only_at(), &caller.by()).await?;
+    app.catch_up(done.position).await;
     Ok(Answer::done(done.position))
 }

@@ -14,6 +14,9 @@
 
 pub mod account;
 pub mod assets;
+pub mod chart;
+pub mod devices;
+pub mod earnings;
 pub mod failure;
 pub mod form;
 pub mod live;
@@ -45,6 +48,8 @@ pub fn router(app: &App) -> Router<App> {
     Router::new()
         .merge(sign_in::routes())
         .merge(account::routes())
+        .merge(devices::routes())
+        .merge(earnings::routes())
         .route("/live", get(live::stream))
         .layer(own)
         .layer(from_fn_with_state(app.clone(), visit::enter))

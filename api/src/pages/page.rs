@@ -33,6 +33,7 @@ const NOTICES: &[(&str, &str)] = &[
     ("offered", "The offer is on the market."),
     ("withdrawn", "The offer is off the market."),
     ("renamed", "The device has its new name."),
+    ("transferred", "The device has a new owner."),
     ("retired", "The device is out of service. Its lease ends and its data is erased."),
     ("released", "The payouts are on their way."),
     ("extension", "Your request for more time is noted. It is yours once it is paid."),

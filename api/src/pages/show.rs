@@ -29,6 +29,16 @@ pub fn size(mib: u64) -> String {
     }
 }
 
+/// An amount of bytes.
+#[must_use]
+pub fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..1_024 => format!("{bytes} B"),
+        1_024..1_048_576 => tenths(bytes, 1_024, "KiB"),
+        _ => size(bytes / 1_048_576),
+    }
+}
+
 fn tenths(amount: u64, unit: u64, name: &str) -> String {
     let (whole, tenth) = (amount / unit, amount % unit * 10 / unit);
     if tenth == 0 { format!("{whole} {name}") } else { format!("{whole}.{tenth} {name}") }
@@ -78,6 +88,12 @@ pub mod filters {
     #[askama::filter_fn]
     pub fn size(mib: &u64, _: &dyn Values) -> askama::Result<String> {
         Ok(super::size(*mib))
+    }
+
+    /// As [`super::bytes`].
+    #[askama::filter_fn]
+    pub fn bytes(bytes: &u64, _: &dyn Values) -> askama::Result<String> {
+        Ok(super::bytes(*bytes))
     }
 
     /// As [`super::percent`].

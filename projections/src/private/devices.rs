@@ -1,12 +1,22 @@
 //! What is kept about devices outside the ledger: names, sealed credentials, presence.
 
+use std::collections::HashMap;
+
 use domain::{
     id::{DeviceId, Epoch},
     time::Time,
 };
+use sqlx::{FromRow, QueryBuilder, Sqlite, sqlite::SqliteRow};
 use uuid::Uuid;
 
 use super::{Private, PrivateError};
+
+/// Devices that are asked about at once.
+const MAX_ASKED: usize = 500;
+
+fn device(id: &[u8]) -> DeviceId {
+    DeviceId(Uuid::from_slice(id).unwrap_or_default())
+}
 
 fn key(device: DeviceId) -> Vec<u8> {
     device.0.as_bytes().to_vec()
@@ -31,6 +41,42 @@ impl Private {
     pub async fn device_name(&self, device: DeviceId) -> Result<Option<String>, PrivateError> {
         let query = sqlx::query_scalar("select name from device_names where device = ?").bind(key(device));
         Ok(query.fetch_optional(&self.pool).await?)
+    }
+
+    /// The names of some devices.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn device_names(
+        &self,
+        devices: &[DeviceId],
+    ) -> Result<HashMap<DeviceId, String>, PrivateError> {
+        let rows = self.of_devices::<(Vec<u8>, String)>("select device, name from device_names", devices);
+        Ok(rows.await?.into_iter().map(|(id, name)| (device(&id), name)).collect())
+    }
+
+    /// When some devices were last heard of.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn last_seen_of(&self, devices: &[DeviceId]) -> Result<HashMap<DeviceId, Time>, PrivateError> {
+        let rows = self.of_devices::<(Vec<u8>, i64)>("select device, last_seen from presence", devices);
+        Ok(rows.await?.into_iter().map(|(id, at)| (device(&id), Time::from_unix(at))).collect())
+    }
+
+    /// The rows of some devices, at most [`MAX_ASKED`].
+    async fn of_devices<R: for<'r> FromRow<'r, SqliteRow> + Send + Unpin>(
+        &self,
+        select: &str,
+        devices: &[DeviceId],
+    ) -> Result<Vec<R>, PrivateError> {
+        let mut query = QueryBuilder::<Sqlite>::new(format!("{select} where device in ("));
+        let mut list = query.separated(", ");
+        for device in devices.iter().take(MAX_ASKED) {
+            list.push_bind(key(*device));
+        }
+        query.push(")");
+        Ok(query.build_query_as::<R>().fetch_all(&self.pool).await?)
     }
 
     /// Keeps a lease's sealed credentials unless there are some, and answers with those kept.
@@ -145,9 +191,7 @@ impl Private {
             .bind(limit)
             .fetch_all(&self.pool)
             .await?;
-        let item = |(id, at): (Vec<u8>, i64)| {
-            (DeviceId(Uuid::from_slice(&id).unwrap_or_default()), Time::from_unix(at))
-        };
+        let item = |(id, at): (Vec<u8>, i64)| (device(&id), Time::from_unix(at));
         Ok(rows.into_iter().map(item).collect())
     }
 }
