@@ -107,6 +107,18 @@ pub async fn issue_token(
     Ok(issued)
 }
 
+/// Lets a role be given to an account.
+///
+/// # Errors
+/// When nobody is known behind the account, or a marketplace would have no name.
+pub async fn check_grant(app: &App, account: AccountId, role: Role) -> Result<(), Problem> {
+    let person = app.private.person(account).await?.ok_or_else(|| Problem::not_found("account"))?;
+    if role == Role::Marketplace && person.marketplace.is_none() {
+        return Err(Problem::invalid("a marketplace needs a name: open a new account with one"));
+    }
+    Ok(())
+}
+
 /// A new set-up code when nobody has an account yet.
 ///
 /// # Errors

@@ -42,6 +42,7 @@ use crate::{
     keys::Keys,
     openbazaar::Status,
     reports::Reports,
+    scheduler::JobRuns,
     showcase::Showcase,
 };
 
@@ -204,6 +205,8 @@ pub struct Shared {
     pub steward: watch::Sender<Position>,
     /// How the OpenBazaar connector is, if there is one.
     pub openbazaar: watch::Sender<Option<Status>>,
+    /// How the jobs' last runs went.
+    pub jobs: JobRuns,
     /// What a demo lends to whoever looks around.
     pub showcase: OnceLock<Showcase>,
     /// Where this process listens, once it does.
@@ -281,6 +284,7 @@ impl App {
             host_keys: HostKeys::default(),
             steward,
             openbazaar,
+            jobs: JobRuns::default(),
             showcase: OnceLock::new(),
             address: OnceLock::new(),
             stop,

@@ -8,6 +8,7 @@
 pub mod accounts;
 pub mod accruals;
 pub mod app;
+pub mod attention;
 pub mod check_ins;
 pub mod cli;
 pub mod clock;
@@ -25,6 +26,7 @@ pub mod feed;
 pub mod gateway;
 pub mod gateways;
 pub mod halves;
+pub mod history;
 pub mod host_keys;
 pub mod http;
 pub mod keys;

@@ -3,15 +3,15 @@
 use axum::{extract::State, http::StatusCode};
 use domain::{
     aggregate::Aggregate,
-    contract::{Contract as Ledger, ContractEvent, Rental, Segment as Paid, Verdict},
-    event::{Events, Position, Recorded},
+    contract::{Contract as Ledger, Rental, Segment as Paid, Verdict},
+    event::Recorded,
     id::ContractId,
     money::{Asset, Money},
     policy::EndedBy,
     prorate::Split,
     time::Time,
 };
-use projections::{log::MAX_PAGE, views::contracts::SegmentVerdict};
+use projections::views::contracts::SegmentVerdict;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -24,7 +24,11 @@ use super::{
     extract::{Path, Query},
     schema,
 };
-use crate::{app::App, error::Problem, execute::ExecutorError};
+use crate::{
+    app::App,
+    error::Problem,
+    history::{Until, replay},
+};
 
 /// The most events in one answer; the state is folded from all of them.
 const MAX_SHOWN: usize = 1_000;
@@ -36,33 +40,6 @@ const MAX_SHOWN: usize = 1_000;
 pub struct AsOf {
     /// A position, or a time like `2026-11-22T09:00:00Z`: what was known then. Now when left out.
     as_of: Option<String>,
-}
-
-/// The last event that counts.
-enum Until {
-    End,
-    Position(Position),
-    Time(Time),
-}
-
-impl AsOf {
-    fn until(&self) -> Result<Until, Problem> {
-        let Some(text) = &self.as_of else { return Ok(Until::End) };
-        let position = text.parse().ok().map(Until::Position);
-        let until = position.or_else(|| text.parse().ok().map(Until::Time));
-        until
-            .ok_or_else(|| Problem::malformed("as_of must be a position or a time like 2026-11-22T09:00:00Z"))
-    }
-}
-
-impl Until {
-    fn covers(&self, recorded: &Recorded) -> bool {
-        match self {
-            Self::End => true,
-            Self::Position(last) => recorded.position <= *last,
-            Self::Time(last) => Time::from_unix(recorded.event.recorded_at.timestamp()) <= *last,
-        }
-    }
 }
 
 /// How the money is split, once that is decided.
@@ -199,20 +176,9 @@ pub async fn contract_history(
     Path(contract): Path<ContractId>,
     Query(as_of): Query<AsOf>,
 ) -> Result<Answer<History>, Problem> {
-    let until = as_of.until()?;
-    let (stream, mut state, mut shown) = (Ledger::stream(&contract), Ledger::default(), Vec::new());
-    let (mut from, mut more) = (0, true);
-    while more {
-        let page = app.executor.log().read_stream(&stream, from, MAX_PAGE).await?;
-        more = page.last().is_some_and(|last| until.covers(last));
-        for recorded in page.into_iter().filter(|recorded| until.covers(recorded)) {
-            from = recorded.revision + 1;
-            let event = &recorded.event;
-            let decoded = ContractEvent::decode(&event.kind, event.schema, &event.payload).transpose();
-            decoded.map_err(ExecutorError::from)?.iter().for_each(|event| state.apply(event));
-            shown.push(recorded);
-        }
-    }
+    let until = Until::parse(as_of.as_of.as_deref())?;
+    let (stream, mut shown) = (Ledger::stream(&contract), Vec::new());
+    let state: Ledger = replay(&app, &stream, until, |recorded, _| shown.push(recorded)).await?;
     if shown.is_empty() {
         let first = app.executor.log().read_stream(&stream, 0, 1).await?;
         return Err(first.first().map_or_else(|| Problem::not_found("contract"), not_yet));

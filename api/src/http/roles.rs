@@ -15,7 +15,7 @@ use super::{
     extract::{Json, Path},
     schema,
 };
-use crate::{app::App, error::Problem, leaving};
+use crate::{accounts, app::App, error::Problem, leaving};
 
 /// A role.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -37,10 +37,7 @@ pub async fn grant_role(
     condition: IfMatch,
     Json(NewRole { role }): Json<NewRole>,
 ) -> Result<Answer<Account>, Problem> {
-    let person = app.private.person(account).await?.ok_or_else(|| Problem::not_found("account"))?;
-    if role == Role::Marketplace && person.marketplace.is_none() {
-        return Err(Problem::invalid("a marketplace needs a name: open a new account with one"));
-    }
+    accounts::check_grant(&app, account, role).await?;
     let done =
         execute::<Ledger>(&app, &account, AccountCommand::Grant { role }, &caller.by(), condition).await?;
     show(&app, account, done.position).await

@@ -14,12 +14,7 @@ use super::{
     extract::Json,
     list::List,
 };
-use crate::{
-    app::App,
-    clones::{CLONED, device_of},
-    error::Problem,
-    openbazaar::Status,
-};
+use crate::{app::App, attention, error::Problem, openbazaar::Status};
 
 /// How many events the views may be behind before the server counts as not ready.
 const MAX_LAG: u64 = 1_000;
@@ -162,15 +157,7 @@ pub async fn end_attention(
     _caller: Operator,
     Json(SeenTo { subject, what }): Json<SeenTo>,
 ) -> Result<Answer<()>, Problem> {
-    app.private.end_attention(&subject, &what).await?;
-    if let Some(device) = device_of(&subject) {
-        app.reports.forget(device, &what);
-        if what == CLONED {
-            app.clones.forget(device);
-            app.feed.wake(device);
-        }
-    }
-    tracing::info!(subject, what, "an operator saw to it");
+    attention::seen_to(&app, &subject, &what).await?;
     Ok(Answer::done(None))
 }
 

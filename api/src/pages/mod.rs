@@ -14,6 +14,7 @@
 
 pub mod account;
 pub mod assets;
+pub mod audit;
 pub mod chart;
 pub mod devices;
 pub mod earnings;
@@ -50,6 +51,7 @@ pub fn router(app: &App) -> Router<App> {
         .merge(account::routes())
         .merge(devices::routes())
         .merge(earnings::routes())
+        .merge(audit::routes())
         .route("/live", get(live::stream))
         .layer(own)
         .layer(from_fn_with_state(app.clone(), visit::enter))

@@ -12,6 +12,7 @@
 mod jobs;
 mod keys;
 mod money;
+mod runs;
 
 use std::str::FromStr;
 
@@ -20,6 +21,7 @@ use cron::Schedule;
 use tokio_util::sync::CancellationToken;
 
 pub use jobs::Job;
+pub use runs::{JobRun, JobRuns};
 
 use crate::app::App;
 
@@ -67,8 +69,11 @@ pub async fn run_all(app: &App) {
 }
 
 async fn run_job(app: &App, job: Job) {
-    let started = std::time::Instant::now();
-    match job.run(app).await {
+    let (at, started) = (app.clock.time(), std::time::Instant::now());
+    let outcome = job.run(app).await;
+    let told = outcome.as_ref().map_err(|e| e.to_string()).copied();
+    app.jobs.note(job.name(), at, started.elapsed(), told);
+    match outcome {
         Ok(0) => tracing::debug!(job = job.name(), "nothing was due"),
         Ok(done) => {
             tracing::info!(job = job.name(), done, elapsed_ms = started.elapsed().as_millis(), "job ran")

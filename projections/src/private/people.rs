@@ -1,9 +1,14 @@
 //! The people behind accounts.
 
+use std::collections::HashMap;
+
 use domain::{id::AccountId, id::MarketplaceName, time::Time};
 use uuid::Uuid;
 
 use super::{Private, PrivateError};
+
+/// Names looked up at once.
+const MAX_NAMES: usize = 500;
 
 /// Whom an account belongs to. Forgetting a person deletes this and keeps the ledger.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -83,6 +88,26 @@ impl Private {
             payout_address,
             marketplace: marketplace.and_then(|m| MarketplaceName::new(m).ok()),
         }))
+    }
+
+    /// What the people behind accounts are called, as far as they are known and not forgotten.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn account_names(&self, ids: &[AccountId]) -> Result<HashMap<AccountId, String>, PrivateError> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let mut sql = sqlx::QueryBuilder::new("select id, name from accounts where id in (");
+        let mut list = sql.separated(", ");
+        for id in ids.iter().take(MAX_NAMES) {
+            list.push_bind(id.0.as_bytes().to_vec());
+        }
+        sql.push(")");
+        let rows = sql.build_query_as::<(Vec<u8>, String)>().fetch_all(&self.pool).await?;
+        let named =
+            |(id, name): (Vec<u8>, String)| (AccountId(Uuid::from_slice(&id).unwrap_or_default()), name);
+        Ok(rows.into_iter().map(named).collect())
     }
 
     /// Changes what is given; `false` when there is no such person.

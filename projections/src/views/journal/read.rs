@@ -16,7 +16,7 @@ use crate::{
     rows::{Read, Row},
     views::{
         Page, ViewError, Views, file,
-        read::{Filter, limit},
+        read::{Filter, MAX_LIMIT, limit},
     },
 };
 
@@ -47,6 +47,17 @@ impl Views {
     /// When the file cannot be read.
     pub async fn journal(&self, page: Page) -> Result<Vec<EntryRow>, ViewError> {
         self.list(Filter::default(), page).await
+    }
+
+    /// The entries of these events, in the order of the log; events that move no money have none.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn entries_of(&self, events: &[Position]) -> Result<Vec<EntryRow>, ViewError> {
+        let wanted: Vec<_> = events.iter().take(MAX_LIMIT).map(ToString::to_string).collect();
+        let wanted = format!("[{}]", wanted.join(","));
+        let filter = Filter::by("position in (select value from json_each(?))", &wanted);
+        self.ask(move |db| filter.select(db, "order by position")).await
     }
 
     /// What accounts hold, in the order of their names, from after an account and asset on: all accounts that were ever

@@ -182,6 +182,7 @@ async fn single_things_and_feeds_are_found_by_an_index() {
     views.due(DueKind::Payout, Time::from_unix(0), 9).await.unwrap();
     views.next_due(DueKind::Payout).await.unwrap();
     views.contracts_to_close(Time::from_unix(0), (Time::MIN, 0), 9).await.unwrap();
+    views.entries_of(&[3, 7]).await.unwrap();
     views.journal(Page::oldest(9)).await.unwrap();
     views.balances(Accounts::All, None, 9).await.unwrap();
     views.balances(Accounts::NotEmpty, None, 9).await.unwrap();
