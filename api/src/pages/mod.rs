@@ -21,6 +21,7 @@ pub mod earnings;
 pub mod failure;
 pub mod form;
 pub mod live;
+pub mod operator;
 pub mod page;
 pub mod show;
 pub mod sign_in;
@@ -52,6 +53,7 @@ pub fn router(app: &App) -> Router<App> {
         .merge(devices::routes())
         .merge(earnings::routes())
         .merge(audit::routes())
+        .merge(operator::routes())
         .route("/live", get(live::stream))
         .layer(own)
         .layer(from_fn_with_state(app.clone(), visit::enter))

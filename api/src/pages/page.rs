@@ -45,6 +45,13 @@ const NOTICES: &[(&str, &str)] = &[
     ("resolved", "It is resolved."),
     ("started", "It is noted as started."),
     ("seen-to", "It is off the list."),
+    ("begun", "It is noted as started. Now report how it went: nobody else can start it."),
+    ("moved", "It is noted that the money moved."),
+    ("not-moved", "It is noted that the money did not move. It may be tried again."),
+    ("in-doubt", "It is quarantined until somebody finds out whether the money moved."),
+    ("opened", "The account is open."),
+    ("granted", "The role is given."),
+    ("role-gone", "The role is taken away. Its tokens have lost it."),
 ];
 
 impl Notice {
