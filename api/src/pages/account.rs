@@ -8,7 +8,10 @@ use axum::{
     routing::{get, post},
 };
 use domain::account::Role;
-use projections::private::{PersonPatch, Token};
+use projections::{
+    private::{PersonPatch, Token},
+    views::Page,
+};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -79,9 +82,19 @@ pub struct TokensPage {
     pub fresh: Option<String>,
 }
 
-/// Where somebody begins.
-async fn home(_: Member) -> Response {
-    Redirect::to("/account").into_response()
+/// Where somebody begins: with what the account is for.
+async fn home(State(app): State<App>, member: Member) -> Result<Response, Failure> {
+    let lets =
+        member.is(Role::Owner) && !app.views.devices_of(member.account(), Page::newest(1)).await?.is_empty();
+    let to = match &member.roles {
+        roles if roles.contains(&Role::Operator) => "/operator",
+        roles if roles.contains(&Role::Auditor) => "/audit",
+        _ if lets => "/devices",
+        roles if roles.contains(&Role::Renter) => "/rentals",
+        roles if roles.contains(&Role::Owner) => "/devices",
+        _ => "/account",
+    };
+    Ok(Redirect::to(to).into_response())
 }
 
 /// Lets through whoever may do all that the account may: a session of a narrower token must not widen itself.

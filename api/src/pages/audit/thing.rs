@@ -13,7 +13,7 @@ use domain::{
 use projections::views::{ViewError, timeline::Subject};
 use uuid::Uuid;
 
-use crate::{app::App, error::Problem, execute::ExecutorError};
+use crate::{app::App, error::Problem};
 
 /// The longest text that is looked for, in bytes.
 const MAX_WANTED: usize = 300;
@@ -160,7 +160,7 @@ async fn by_id(app: &App, id: Uuid) -> Result<Option<Thing>, Problem> {
     if app.views.settlement(SettlementId(id)).await?.is_some() {
         return Ok(Some(Thing::Settlement(SettlementId(id))));
     }
-    let account = app.executor.load::<Account>(&AccountId(id)).await.map_err(ExecutorError::from)?;
+    let account = app.executor.load::<Account>(&AccountId(id)).await?;
     if account.state.exists() {
         return Ok(Some(Thing::Account(AccountId(id))));
     }
