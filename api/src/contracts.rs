@@ -9,6 +9,7 @@ use domain::{
     device::Device,
     id::{CommandId, ContractId, DeviceId, Epoch, ExtensionId, OrderKey, Subdomain},
     money::{Asset, Money},
+    offer::Offer,
     policy::EndedBy,
     prorate::Split,
     time::{Interval, Seconds, Time},
@@ -78,10 +79,24 @@ async fn rental(app: &App, contract: ContractId) -> Result<Rental, Problem> {
     state.rental().cloned().ok_or_else(|| ContractRefusal::Unknown.into())
 }
 
-async fn outages(app: &App, rental: &Rental) -> Result<Vec<Interval>, Problem> {
+/// When the device of a running rental was offline.
+///
+/// # Errors
+/// When the log cannot be used.
+pub async fn outages(app: &App, rental: &Rental) -> Result<Vec<Interval>, Problem> {
     let started = &rental.started;
     let device = app.executor.load::<Device>(&started.device).await?.state;
     Ok(device.outages(started.epoch, app.clock.time()))
+}
+
+/// What a term costs by an offer: exactly this must be paid.
+///
+/// # Errors
+/// When the term is outside the offer's limits, or dearer than the asset can hold.
+pub fn price(offer: &Offer, term_s: Seconds) -> Result<Money, ContractRefusal> {
+    offer
+        .price(term_s)
+        .ok_or(ContractRefusal::TermOutOfRange { min_term_s: offer.min_term_s, max_term_s: offer.max_term_s })
 }
 
 /// What would become of the money if the rental ended now.

@@ -17,7 +17,7 @@ use super::{
     list::{List, list_query},
     schema,
 };
-use crate::{app::App, error::Problem};
+use crate::{app::App, contracts, error::Problem};
 
 /// The order of the market.
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
@@ -176,10 +176,7 @@ pub async fn price_term(
 ) -> Result<Answer<Price>, Problem> {
     let row = app.views.device(device).await?.filter(|row| row.offer.is_some() && row.retired_at.is_none());
     let offer = row.and_then(|row| row.offer).ok_or_else(|| Problem::not_found("offer"))?;
-    let price = offer.price(term_s).ok_or(domain::contract::ContractRefusal::TermOutOfRange {
-        min_term_s: offer.min_term_s,
-        max_term_s: offer.max_term_s,
-    })?;
+    let price = contracts::price(&offer, term_s)?;
     Ok(Answer::ok(Price { device: device.0, term_s, price }))
 }
 

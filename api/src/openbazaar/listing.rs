@@ -40,7 +40,8 @@ pub fn terms(offer: &Offer) -> Vec<Seconds> {
 }
 
 /// A length of time in words.
-fn words(term_s: Seconds) -> String {
+#[must_use]
+pub fn words(term_s: Seconds) -> String {
     let units = [
         (2_592_000, "month"),
         (604_800, "week"),

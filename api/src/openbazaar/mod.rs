@@ -44,7 +44,10 @@ use std::{
 use domain::time::Time;
 use tokio_util::sync::CancellationToken;
 
+pub use listing::{terms, words};
+pub use slug::Slug;
 pub use status::Status;
+pub use wire::asset_of;
 
 use self::{
     client::Client,

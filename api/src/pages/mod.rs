@@ -21,10 +21,12 @@ pub mod earnings;
 pub mod failure;
 pub mod form;
 pub mod live;
+pub mod market;
 pub mod operator;
 pub mod page;
 pub mod show;
 pub mod sign_in;
+pub mod term;
 pub mod visit;
 
 use axum::{
@@ -54,6 +56,7 @@ pub fn router(app: &App) -> Router<App> {
         .merge(earnings::routes())
         .merge(audit::routes())
         .merge(operator::routes())
+        .merge(market::routes())
         .route("/live", get(live::stream))
         .layer(own)
         .layer(from_fn_with_state(app.clone(), visit::enter))

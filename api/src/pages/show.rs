@@ -1,6 +1,6 @@
 //! How times, spans and amounts are written for people.
 
-use domain::time::Time;
+use domain::{offer::Unit, time::Time};
 
 /// A span as people say it: its two largest units.
 #[must_use]
@@ -54,6 +54,27 @@ pub fn percent(ppm: u32) -> String {
     }
 }
 
+/// A unit of time.
+#[must_use]
+pub const fn unit(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Hour => "hour",
+        Unit::Day => "day",
+        Unit::Week => "week",
+        Unit::Month => "month",
+    }
+}
+
+/// A bandwidth, from kbit/s.
+#[must_use]
+pub fn bandwidth(kbit_s: u64) -> String {
+    match kbit_s {
+        0..1_000 => format!("{kbit_s} kbit/s"),
+        1_000..1_000_000 => tenths(kbit_s, 1_000, "Mbit/s"),
+        _ => tenths(kbit_s, 1_000_000, "Gbit/s"),
+    }
+}
+
 /// A moment: the day and the time of day, in UTC.
 #[must_use]
 pub fn when(time: Time) -> String {
@@ -73,21 +94,21 @@ pub fn short(id: &str) -> String {
 /// Filters of templates.
 #[expect(missing_docs, reason = "the macro makes items without")]
 pub mod filters {
-    use std::fmt::Display;
+    use std::{borrow::Borrow, fmt::Display};
 
     use askama::Values;
-    use domain::time::Time;
+    use domain::{offer::Unit, time::Time};
 
     /// As [`super::span`].
     #[askama::filter_fn]
-    pub fn span(seconds: &i64, _: &dyn Values) -> askama::Result<String> {
-        Ok(super::span(*seconds))
+    pub fn span(seconds: impl Borrow<i64>, _: &dyn Values) -> askama::Result<String> {
+        Ok(super::span(*seconds.borrow()))
     }
 
     /// As [`super::size`].
     #[askama::filter_fn]
-    pub fn size(mib: &u64, _: &dyn Values) -> askama::Result<String> {
-        Ok(super::size(*mib))
+    pub fn size(mib: impl Borrow<u64>, _: &dyn Values) -> askama::Result<String> {
+        Ok(super::size(*mib.borrow()))
     }
 
     /// As [`super::bytes`].
@@ -98,8 +119,26 @@ pub mod filters {
 
     /// As [`super::percent`].
     #[askama::filter_fn]
-    pub fn percent(ppm: &u32, _: &dyn Values) -> askama::Result<String> {
-        Ok(super::percent(*ppm))
+    pub fn percent(ppm: impl Borrow<u32>, _: &dyn Values) -> askama::Result<String> {
+        Ok(super::percent(*ppm.borrow()))
+    }
+
+    /// As [`crate::openbazaar::words`].
+    #[askama::filter_fn]
+    pub fn words(seconds: impl Borrow<i64>, _: &dyn Values) -> askama::Result<String> {
+        Ok(crate::openbazaar::words(*seconds.borrow()))
+    }
+
+    /// As [`super::unit`].
+    #[askama::filter_fn]
+    pub fn unit(unit: impl Borrow<Unit>, _: &dyn Values) -> askama::Result<&'static str> {
+        Ok(super::unit(*unit.borrow()))
+    }
+
+    /// As [`super::bandwidth`].
+    #[askama::filter_fn]
+    pub fn bandwidth(kbit_s: impl Borrow<u64>, _: &dyn Values) -> askama::Result<String> {
+        Ok(super::bandwidth(*kbit_s.borrow()))
     }
 
     /// As [`super::when`].

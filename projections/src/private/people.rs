@@ -144,6 +144,16 @@ impl Private {
         Ok(tx.commit().await?)
     }
 
+    /// The names of the integrations that bring orders, in order, at most `limit` (100).
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn marketplaces(&self, limit: u32) -> Result<Vec<String>, PrivateError> {
+        let sql =
+            "select marketplace from accounts where marketplace is not null order by marketplace limit ?";
+        Ok(sqlx::query_scalar(sql).bind(limit.min(100)).fetch_all(&self.pool).await?)
+    }
+
     /// Accounts in order of id, after `after`, at most `limit` (500).
     ///
     /// # Errors
