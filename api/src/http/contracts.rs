@@ -85,22 +85,22 @@ impl From<PendingExtension> for Extension {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Access {
     /// The gateway's host.
-    host: String,
+    pub host: String,
     /// The leased port there: the device's SSH.
-    port: u16,
+    pub port: u16,
     /// The name that leads to the device's ports 80 and 443.
-    name: String,
+    pub name: String,
     /// The address of what the device serves on its port 80, while its gateway is there.
     #[schema(required)]
-    http: Option<String>,
+    pub http: Option<String>,
     /// The same of its port 443.
     #[schema(required)]
-    https: Option<String>,
+    pub https: Option<String>,
     /// The SSH host keys of what runs on the device, as it reports them, in the form of OpenSSH: check them when you
     /// connect.
-    host_keys: Vec<String>,
+    pub host_keys: Vec<String>,
     /// Whether the device's tunnel is up.
-    connected: bool,
+    pub connected: bool,
 }
 
 impl Access {
@@ -127,72 +127,76 @@ impl Access {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Contract {
     /// The contract.
-    contract: Uuid,
+    pub contract: Uuid,
     /// The device.
-    device: Uuid,
+    pub device: Uuid,
     /// Its lease.
-    epoch: u32,
+    pub epoch: u32,
     /// Who is paid.
-    owner: Uuid,
+    pub owner: Uuid,
     /// Who rents.
-    renter: Uuid,
+    pub renter: Uuid,
     /// How far it is.
     #[schema(value_type = schema::ContractStatus)]
-    status: ContractStatus,
+    pub status: ContractStatus,
     /// Who or what ended it.
     #[schema(value_type = Option<schema::EndedBy>, required)]
-    ended_by: Option<EndedBy>,
+    pub ended_by: Option<EndedBy>,
     /// When it started.
     #[schema(value_type = String, format = DateTime)]
-    starts_at: Time,
+    pub starts_at: Time,
     /// The end of the paid time.
     #[schema(value_type = String, format = DateTime)]
-    ends_at: Time,
+    pub ends_at: Time,
     /// When it ended.
     #[schema(value_type = Option<String>, format = DateTime, required)]
-    ended_at: Option<Time>,
+    pub ended_at: Option<Time>,
     /// Where the device is reached, while the rental runs.
     #[schema(required)]
-    access: Option<Access>,
+    pub access: Option<Access>,
     /// What was paid for, in order of time.
-    segments: Vec<Segment>,
+    pub segments: Vec<Segment>,
     /// The request for more time that waits to be paid.
     #[schema(required)]
-    extension: Option<Extension>,
+    pub extension: Option<Extension>,
     /// All that was received.
     #[schema(value_type = schema::Money)]
-    paid: Money,
+    pub paid: Money,
     /// All that goes back.
     #[schema(value_type = schema::Money)]
-    refunded: Money,
+    pub refunded: Money,
     /// What the owner gets, or will get when the payout is due; null while the rental runs.
     #[schema(value_type = Option<schema::Money>, required)]
-    payout: Option<Money>,
+    pub payout: Option<Money>,
     /// What the operator keeps; null while the rental runs.
     #[schema(value_type = Option<schema::Money>, required)]
-    fee: Option<Money>,
+    pub fee: Option<Money>,
     /// What whoever decided disputes gets.
     #[schema(value_type = schema::Money)]
-    moderation: Money,
+    pub moderation: Money,
     /// When the payout is due, once it has ended.
     #[schema(value_type = Option<String>, format = DateTime, required)]
-    payout_due_at: Option<Time>,
+    pub payout_due_at: Option<Time>,
     /// What was offered; extensions cost the same.
     #[schema(value_type = schema::Offer)]
-    offer: domain::offer::Offer,
+    pub offer: domain::offer::Offer,
     /// Seconds for which a refund quote stands.
-    quote_valid_s: i64,
+    pub quote_valid_s: i64,
     /// Whether the device may keep the server's half of the volume key, to resume without the server.
-    offline_resume: bool,
+    pub offline_resume: bool,
     /// The server's half of the volume key.
-    key_half: KeyHalf,
+    pub key_half: KeyHalf,
     /// When the device proved how it erased the data.
     #[schema(value_type = Option<String>, format = DateTime, required)]
-    erased_at: Option<Time>,
+    pub erased_at: Option<Time>,
 }
 
 impl Contract {
-    async fn new(app: &App, row: ContractRow) -> Result<Self, Problem> {
+    /// The rental of a row, with what the row does not hold.
+    ///
+    /// # Errors
+    /// When the ledger or a store cannot be read.
+    pub async fn new(app: &App, row: ContractRow) -> Result<Self, Problem> {
         let decided = row.payout.zip(row.fee);
         let (payout, fee) = if row.ended_at.is_some() && decided.is_none() {
             let state = app.executor.load::<Ledger>(&row.contract).await?.state;

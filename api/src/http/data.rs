@@ -32,16 +32,16 @@ pub enum KeyState {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct KeyHalf {
     /// Where it is.
-    state: KeyState,
+    pub state: KeyState,
     /// Tells it from any other half, without giving it away.
     #[schema(required)]
-    commitment: Option<String>,
+    pub commitment: Option<String>,
     /// When its destruction was recorded.
     #[schema(value_type = Option<String>, format = DateTime, required)]
-    destroyed_at: Option<Time>,
+    pub destroyed_at: Option<Time>,
     /// Why it was destroyed.
     #[schema(value_type = Option<schema::KeyEnd>, required)]
-    why: Option<KeyEnd>,
+    pub why: Option<KeyEnd>,
 }
 
 impl KeyHalf {

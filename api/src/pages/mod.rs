@@ -24,6 +24,7 @@ pub mod live;
 pub mod market;
 pub mod operator;
 pub mod page;
+pub mod rentals;
 pub mod show;
 pub mod sign_in;
 pub mod term;
@@ -57,6 +58,7 @@ pub fn router(app: &App) -> Router<App> {
         .merge(audit::routes())
         .merge(operator::routes())
         .merge(market::routes())
+        .merge(rentals::routes())
         .route("/live", get(live::stream))
         .layer(own)
         .layer(from_fn_with_state(app.clone(), visit::enter))
