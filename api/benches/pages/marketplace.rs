@@ -130,6 +130,7 @@ async fn fill(
         renter_permille: 10,
         // Half a day to three: longer than a device takes to act again.
         term_s: 43_200,
+        quiet_percent: 80,
     };
     let (market, heavy) = Market::crowded(1, crowd);
     let (mut waiting, mut events, mut contracts, mut now) = (VecDeque::new(), 0, 0, 0);
