@@ -1,6 +1,20 @@
 //! A browser of one's own: cookies, forms, and nothing else.
 
+use api::{
+    http::auth::Caller,
+    pages::{
+        assets,
+        page::Shell,
+        visit::{Visit, Visitor},
+    },
+};
+use domain::{
+    account::Role,
+    id::{AccountId, CommandId, CorrelationId},
+    key::Digest,
+};
 use reqwest::{Method, StatusCode, header::HeaderMap};
+use uuid::Uuid;
 
 use crate::app::TestApp;
 
@@ -165,4 +179,49 @@ impl<'a> Browser<'a> {
         let page = self.raw(Method::POST, action, Some(body), &[]).await;
         self.follow(page).await
     }
+}
+
+/// What somebody might type to break a page: markup, quotes, a long word, and letters that run the other way.
+pub const HOSTILE: &str = "<script>alert('x')</script>\"&amp;<img src=x onerror=alert(1)> مرحبا \u{202e}evil\u{202c} \
+     aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+
+/// What is around a page of somebody with these roles: the same at every run.
+pub fn sample_shell(title: &str, path: &str, roles: &[Role]) -> Shell {
+    let caller = Caller {
+        account: AccountId(Uuid::from_u128(0xada)),
+        roles: roles.to_vec(),
+        command: CommandId(Uuid::nil()),
+        request: CorrelationId(Uuid::nil()),
+    };
+    let visitor = Visitor {
+        caller,
+        name: "Ada".into(),
+        unconfirmed: false,
+        session: Digest::of(b"session"),
+        csrf: "CSRF".into(),
+    };
+    let visit = Visit {
+        visitor: Some(visitor.into()),
+        notice: None,
+        now: crate::app::START.parse().unwrap(),
+        fresh: Uuid::from_u128(1),
+        peer: None,
+        request: CorrelationId(Uuid::nil()),
+        uri: path.parse().unwrap(),
+        showcase: false,
+        reached: 0,
+    };
+    visit.shell(title)
+}
+
+/// Holds a page against how it looked before.
+pub fn snapshot(name: &str, page: &impl askama::Template) {
+    let html = page.render().unwrap();
+    let digests = [assets::style(), assets::script()].map(|path| path.split('/').nth(2).unwrap());
+    let html = digests.iter().fold(html, |html, digest| html.replace(digest, "DIGEST"));
+    assert!(html.len() < 100_000, "{name} is {} bytes", html.len());
+    assert!(!html.contains("style=") && !html.contains(" onclick"), "{name} is styled inline");
+    insta::with_settings!({snapshot_path => "snapshots", prepend_module_to_snapshot => false, omit_expression => true}, {
+        insta::assert_snapshot!(name, html);
+    });
 }
