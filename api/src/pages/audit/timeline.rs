@@ -46,6 +46,8 @@ pub struct Wanted {
     as_of: Option<String>,
     /// The slider: counts the thing's events, from 1.
     event: Option<usize>,
+    /// Given for the first page whatever the moment.
+    first: Option<String>,
 }
 
 /// The timeline of a thing.
@@ -120,11 +122,9 @@ async fn count(app: &App, all: &[Position], until: Until) -> Result<usize, Probl
     })
 }
 
-fn query(after: Option<Position>, as_of: Option<&str>) -> String {
-    let after = after.map(|after| format!("after={after}"));
-    let as_of = as_of.map(|as_of| format!("as_of={as_of}"));
-    let parts: Vec<_> = after.into_iter().chain(as_of).collect();
-    format!("?{}", parts.join("&"))
+fn query(part: String, as_of: Option<&str>) -> String {
+    let as_of = as_of.map(|as_of| format!("&as_of={as_of}")).unwrap_or_default();
+    format!("?{part}{as_of}")
 }
 
 async fn show(app: &App, member: &Member, thing: Thing, wanted: Wanted) -> Result<Response, Failure> {
@@ -136,6 +136,8 @@ async fn show(app: &App, member: &Member, thing: Thing, wanted: Wanted) -> Resul
     let asked = wanted.as_of.as_deref().map(str::trim).filter(|text| !text.is_empty());
     let until = match wanted.event {
         Some(event) if event < all.len() => Until::Position(all[event.max(1) - 1]),
+        // What comes beyond the slider has no place on it.
+        Some(_) if all.len() == MAX_LIMIT => Until::Position(all[MAX_LIMIT - 1]),
         Some(_) => Until::End,
         None => Until::parse(asked)?,
     };
@@ -156,7 +158,9 @@ async fn show(app: &App, member: &Member, thing: Thing, wanted: Wanted) -> Resul
     };
     let here = (at.max(1) - 1) / SHOWN * SHOWN;
     let after = match in_range(wanted.after) {
-        None if slider.as_of.is_some() => here.checked_sub(1).map(|before| all[before]),
+        None if slider.as_of.is_some() && wanted.first.is_none() => {
+            here.checked_sub(1).map(|before| all[before])
+        }
         after => after,
     };
     let mut positions = thing.positions(app, after, SHOWN + 1).await?;
@@ -170,7 +174,8 @@ async fn show(app: &App, member: &Member, thing: Thing, wanted: Wanted) -> Resul
     };
     let mut summary = facts::as_of(app, &thing, until).await?;
     let held = Held::of(&thing, &all, &derived);
-    summary.extend(slider.last.and_then(|last| held.at(last)));
+    let in_reach = !slider.more || at < all.len();
+    summary.extend(slider.last.filter(|_| in_reach).and_then(|last| held.at(last)));
     let names = told::names(app, &events).await?;
     let told = |recorded: &Recorded| {
         let told = told::tell(recorded, &events, &names);
@@ -195,8 +200,11 @@ async fn show(app: &App, member: &Member, thing: Thing, wanted: Wanted) -> Resul
         path: thing.path(),
         summary,
         events: events.iter().map(told).collect(),
-        first: after.map(|_| query(Some(0), slider.as_of.as_deref())).filter(|_| after != Some(0)),
-        next: positions.last().filter(|_| more).map(|last| query(Some(*last), slider.as_of.as_deref())),
+        first: after.map(|_| query("first=yes".to_owned(), slider.as_of.as_deref())),
+        next: positions
+            .last()
+            .filter(|_| more)
+            .map(|last| query(format!("after={last}"), slider.as_of.as_deref())),
         slider,
     }))
 }

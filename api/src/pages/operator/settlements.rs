@@ -2,13 +2,7 @@
 
 use askama::Template;
 use axum::{extract::State, response::Response};
-use domain::{
-    event::Position,
-    id::SettlementId,
-    money::Money,
-    settlement::{SettlementKind, Status},
-    time::Time,
-};
+use domain::{event::Position, id::SettlementId, money::Money, settlement::SettlementKind, time::Time};
 use projections::views::settlements::{SettlementFilter, SettlementRow, SettlementStatus};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -259,10 +253,9 @@ pub async fn of(
     let state = app.executor.load::<domain::settlement::Settlement>(&id).await?;
     let typed = Typed { attempt: state.state.attempt().to_string(), ..typed };
     let typed = Typed { revision: state.revision.unwrap_or_default().to_string(), ..typed };
-    let moved = matches!(state.state.status(), Status::Settled(_));
     let line = lines(app, vec![row]).await?.pop().ok_or_else(|| Problem::not_found("settlement"))?;
     let shell = member.shell(format!("{} of {}", line.kind, line.amount));
-    let shell = if moved || wrong.is_some() { shell } else { shell.live_all() };
+    let shell = if wrong.is_some() { shell } else { shell.live_all() };
     Ok(page(&SettlementPage { shell, settlement: line, address, typed, wrong }))
 }
 
