@@ -2,7 +2,8 @@
 //!
 //! # Shape
 //! Every job has a cron expression and reads *due* rows from the views (or silent devices from the private store, or key
-//! halves from theirs), so a run costs what is due and not what exists. For each it issues an ordinary command.
+//! halves from theirs), so a run costs what is due and not what exists. For each it issues an ordinary command. How
+//! every job's last run went is noted for the operator ([`JobRuns`]).
 //!
 //! # Correctness
 //! A late run is right, because the commands decide by the contract's own times and record them as `effective_at`. A
