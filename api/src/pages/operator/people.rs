@@ -144,9 +144,8 @@ pub async fn revoke_role(
 }
 
 /// A new token.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-#[derive(Default)]
 pub struct NewToken {
     label: String,
     role: String,

@@ -49,6 +49,7 @@ async fn a_contract_is_told_as_events_with_who_when_why_and_what_came_of_it() {
     page.says("by renter (").says("by the steward").says("because of").says("command");
     page.says("paid 6.00 USD").says("refunded 3.00 USD").says("Assets:Escrow:Cash:Shop 6.00 USD");
     page.says("held in escrow 6.00 USD").says("As it is");
+    assert!(page.html.len() < 50_000, "{} bytes", page.html.len());
     let told = positions(&page);
     assert!(told.is_sorted() && told.len() > 5, "{told:?}");
 }
