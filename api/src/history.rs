@@ -36,6 +36,12 @@ impl Until {
             .ok_or_else(|| Problem::malformed("as_of must be a position or a time like 2026-11-22T09:00:00Z"))
     }
 
+    /// Whether events after a position may count.
+    #[must_use]
+    pub const fn is_after(&self, position: Position) -> bool {
+        !matches!(self, Self::Position(last) if *last <= position)
+    }
+
     /// Whether an event counts.
     #[must_use]
     pub fn covers(&self, recorded: &Recorded) -> bool {

@@ -83,6 +83,8 @@ pub struct Slider {
     pub of: usize,
     /// Whether there are more than the slider reaches.
     pub more: bool,
+    /// Whether the moment lies beyond what the slider reaches.
+    pub beyond: bool,
     /// The moment as it was asked for; none for now.
     pub as_of: Option<String>,
     /// The last event that counts.
@@ -151,16 +153,18 @@ async fn show(app: &App, member: &Member, thing: Thing, wanted: Wanted) -> Resul
         at,
         of: all.len(),
         more: all.len() == MAX_LIMIT,
+        beyond: all.len() == MAX_LIMIT && at == all.len() && until.is_after(all[MAX_LIMIT - 1]),
         last: at.checked_sub(1).map(|last| all[last]),
         back: at.checked_sub(2).map(|back| all[back]),
         forth: all.get(at).copied(),
         as_of,
     };
-    let here = (at.max(1) - 1) / SHOWN * SHOWN;
+    let here = match until {
+        Until::Position(position) if slider.beyond => position.checked_sub(1),
+        _ => ((at.max(1) - 1) / SHOWN * SHOWN).checked_sub(1).map(|before| all[before]),
+    };
     let after = match in_range(wanted.after) {
-        None if slider.as_of.is_some() && wanted.first.is_none() => {
-            here.checked_sub(1).map(|before| all[before])
-        }
+        None if slider.as_of.is_some() && wanted.first.is_none() => here,
         after => after,
     };
     let mut positions = thing.positions(app, after, SHOWN + 1).await?;
@@ -174,8 +178,7 @@ async fn show(app: &App, member: &Member, thing: Thing, wanted: Wanted) -> Resul
     };
     let mut summary = facts::as_of(app, &thing, until).await?;
     let held = Held::of(&thing, &all, &derived);
-    let in_reach = !slider.more || at < all.len();
-    summary.extend(slider.last.filter(|_| in_reach).and_then(|last| held.at(last)));
+    summary.extend(slider.last.filter(|_| !slider.beyond).and_then(|last| held.at(last)));
     let names = told::names(app, &events).await?;
     let told = |recorded: &Recorded| {
         let told = told::tell(recorded, &events, &names);

@@ -1,6 +1,12 @@
 //! What auditors see.
 
-use domain::time::Time;
+use domain::{
+    device::{Device as Ledger, DeviceCommand},
+    event::SystemPart,
+    id::DeviceId,
+    key::Digest,
+    time::Time,
+};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -227,6 +233,32 @@ async fn an_order_a_settlement_an_account_and_a_device_have_timelines_and_long_o
     assert_eq!(seen, all);
     let last = browser.get(&format!("{path}?as_of={}", all[all.len() - 2])).await.ok();
     assert!(positions(&last).contains(all.last().unwrap()), "the page of the moment is shown");
+}
+
+#[tokio::test]
+async fn a_moment_beyond_the_slider_is_shown_too() {
+    let story = story().await;
+    let device: DeviceId = story.device.parse().unwrap();
+    let mut last = None;
+    for n in 0..520_u32 {
+        let enrolment_key = Digest::of(&n.to_be_bytes());
+        let by = story.app.app.by_system(SystemPart::Cli, None);
+        let command = DeviceCommand::ReplaceEnrolmentKey { enrolment_key };
+        last = story.app.app.executor.execute::<Ledger>(&device, command, &by).await.unwrap().position;
+    }
+    story.app.settle().await;
+    let browser = story.auditor().await;
+    let path = format!("/audit/devices/{}", story.device);
+    browser.get(&path).await.ok().says("As of now, after more than 500 events");
+    let before = last.unwrap() - 1;
+    let page = browser.get(&format!("{path}?as_of={before}")).await.ok();
+    page.says("beyond the first 500 events").says("From the beginning");
+    assert_eq!(positions(&page), [before, before + 1]);
+    let first = browser.get(&format!("{path}?first=yes&as_of={before}")).await.ok();
+    assert!(positions(&first)[0] < 20);
+    let file = browser.raw(Method::GET, &format!("{path}/history.jsonl"), None, &[]).await;
+    assert!(file.html.lines().count() > 520);
+    browser.get(&format!("{path}?event=500")).await.ok().says("As of event 500 of the first 500");
 }
 
 #[tokio::test]

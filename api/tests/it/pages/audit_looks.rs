@@ -105,6 +105,7 @@ fn a_timeline() {
         at: 2,
         of: 500,
         more: true,
+        beyond: false,
         as_of: Some("7".into()),
         last: Some(7),
         back: Some(5),
