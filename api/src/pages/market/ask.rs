@@ -182,7 +182,9 @@ impl Asked {
     /// Whether anything but the words and the order is asked for.
     #[must_use]
     pub fn is_detailed(&self) -> bool {
-        self.all().iter().any(|(name, field)| field.is_set() && !["text", "sort", "after"].contains(name))
+        // The form always says these.
+        let always = ["text", "per", "sort", "after"];
+        self.all().iter().any(|(name, field)| field.is_set() && !always.contains(name))
     }
 
     /// Whether anything is asked for.
@@ -229,6 +231,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_marked_and_left_out() {
+        assert!(!Asked::of(Some("text=&asset=&per=hour&sort=price")).is_search());
         for query in [
             "asset=XXX",
             "max_price=1",

@@ -29,7 +29,7 @@ use crate::{
         failure::Failure,
         page::{Shell, page},
         show::filters,
-        visit::Member,
+        visit::{Member, Visit},
     },
 };
 
@@ -76,13 +76,13 @@ pub struct Pay {
 }
 
 impl Pay {
-    fn of(app: &App, contract: &Contract, rental: &Rental, till: bool) -> Option<Self> {
-        let extension = contract.extension.as_ref()?;
+    fn of(app: &App, contract: &Contract, rental: &Rental, visit: &Visit) -> Option<Self> {
+        let extension = contract.extension.as_ref().filter(|extension| visit.now < extension.lapses_at)?;
         let (own, marketplace) = (&app.config.openbazaar, &rental.started.order.marketplace);
         let sold_there = own.is_set() && *marketplace == own.marketplace;
         let slug = || Slug::extension(ContractId(contract.contract), ExtensionId(extension.extension));
         let slug = sold_there.then(|| slug().to_string());
-        Some(Self { marketplace: marketplace.to_string(), slug, till })
+        Some(Self { marketplace: marketplace.to_string(), slug, till: visit.showcase })
     }
 }
 
@@ -195,7 +195,7 @@ pub async fn show(
         shell: member.shell(title).live([id.to_string(), device.to_string()]),
         as_whom,
         now: member.visit.now,
-        pay: Pay::of(&app, &contract, &rental, member.visit.showcase),
+        pay: Pay::of(&app, &contract, &rental, &member.visit),
         contract,
         outages,
         offline_s,
