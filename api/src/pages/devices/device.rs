@@ -86,7 +86,7 @@ pub struct DevicePage {
 }
 
 /// What was typed into a device's forms, and why it did not work.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Again {
     /// The name.
     pub name: Option<(String, String)>,
@@ -242,8 +242,13 @@ async fn render(
         None
     };
     let name = app.private.device_name(device).await?.unwrap_or_else(|| unnamed(device));
+    let mut shell = member.shell(&name);
+    // What a form has led to cannot be loaded again.
+    if again == Again::default() {
+        shell = shell.live([device.to_string()]);
+    }
     Ok(page(&DevicePage {
-        shell: member.shell(&name).live([device.to_string()]),
+        shell,
         device,
         name,
         states: states(app, &row, last_seen),

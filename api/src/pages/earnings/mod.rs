@@ -91,7 +91,7 @@ impl Earned {
     #[must_use]
     pub fn new(figures: Figures, names: HashMap<DeviceId, String>) -> Self {
         let asset = figures.asset;
-        let amount = |minor| Signed { minor, asset }.to_string();
+        let amount = |minor| beside(&Signed { minor, asset }.to_string());
         let last = figures.months.len().saturating_sub(1);
         let month = |(i, month): (usize, &MonthFigures)| {
             let accrued = if i == last { figures.accrued.minor } else { 0 };
@@ -117,6 +117,18 @@ impl Earned {
     #[must_use]
     pub fn name(&self, device: &DeviceId) -> String {
         self.names.get(device).cloned().unwrap_or_else(|| unnamed(*device))
+    }
+}
+
+/// An amount as it fits beside a line of a chart: many decimals are cut. The table has all of them.
+fn beside(amount: &str) -> String {
+    const FITS: usize = 12;
+    match amount.split_once('.') {
+        Some((whole, part)) if part.len() > 2 => {
+            let part: String = part.chars().take(FITS.saturating_sub(whole.len())).collect();
+            format!("{whole}.{part}").trim_end_matches('0').trim_end_matches('.').to_owned()
+        }
+        _ => amount.to_owned(),
     }
 }
 
