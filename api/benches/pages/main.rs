@@ -4,8 +4,11 @@
 //! contracts under `target/`, which takes several minutes and some 15 GB; later it opens that one. `BERTH_BENCH_CONTRACTS`
 //! asks for another number of contracts.
 //!
+//! - **pages**: every page as the server makes it, from request to answer, without the network; medians of 21, and how heavy
+//!   it is. At most 20 ms and 100 KB are wanted.
 //! - **views**: every question that a page asks of the read models, first pages of fifty rows; medians of 21.
 
+mod made;
 mod marketplace;
 mod questions;
 mod report;
@@ -48,6 +51,7 @@ async fn measure(data: &DataDir, people: &People) -> anyhow::Result<()> {
         size(data.log()),
         size(data.views())
     );
+    made::pages(&app, people).await?;
     let usd = "USD".parse().context("an asset")?;
     questions::market(&app.views, usd).await;
     questions::owner(&app.views, people).await;

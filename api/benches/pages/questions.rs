@@ -24,7 +24,7 @@ const ROWS: usize = 50;
 
 /// The market: every order, every filter, and filters that hardly anything or nothing passes.
 pub async fn market(views: &Views, usd: Asset) {
-    heading("market, first page");
+    heading("market, first page", "rows");
     let all = MarketFilter::default();
     for sort in MarketSort::ALL {
         line(&format!("{sort:?}"), || search(views, &all, sort)).await;
@@ -75,7 +75,7 @@ async fn search(views: &Views, filter: &MarketFilter, sort: MarketSort) -> Resul
 /// An owner's devices, rentals and money.
 pub async fn owner(views: &Views, people: &People) {
     let (owner, device) = (people.owner, people.device);
-    heading("owner");
+    heading("owner", "rows");
     let first = Page::newest(ROWS);
     line("devices", async || Ok::<_, ViewError>(views.devices_of(owner, first).await?.len())).await;
     let scope = ContractScope::Owner(owner);
@@ -110,7 +110,7 @@ pub async fn owner(views: &Views, people: &People) {
 
 /// A renter's rentals, and one of them.
 pub async fn renter(views: &Views, people: &People) {
-    heading("renter and auditor");
+    heading("renter and auditor", "rows");
     let first = Page::newest(ROWS);
     let scope = ContractScope::Renter(people.renter);
     line("contracts", async || Ok::<_, ViewError>(views.contracts(scope, None, first).await?.len())).await;
@@ -143,7 +143,7 @@ pub async fn renter(views: &Views, people: &People) {
 
 /// What an operator looks after.
 pub async fn operator(views: &Views) {
-    heading("operator");
+    heading("operator", "rows");
     let first = Page::newest(ROWS);
     line("overview", async || views.overview().await.map(|_| 1)).await;
     line("lost devices", async || Ok::<_, ViewError>(views.lost_devices(first).await?.len())).await;

@@ -8,9 +8,9 @@ use std::{
 /// Times that a question is asked.
 const ROUNDS: usize = 21;
 
-/// The columns.
-pub fn heading(title: &str) {
-    println!("\n{title:54} | {:>5} | {:>9} | {:>9}", "rows", "median ms", "worst ms");
+/// The columns; what an answer counts is `what`.
+pub fn heading(title: &str, what: &str) {
+    println!("\n{title:54} | {what:>5} | {:>9} | {:>9}", "median ms", "worst ms");
 }
 
 /// Asks a question again and again, the first time not counted, and prints how long it takes.
