@@ -19,6 +19,8 @@ pub struct OpenBazaar {
     pub cookie: Secret,
     /// The name that its orders have in the ledger; never change it while rentals run.
     pub marketplace: MarketplaceName,
+    /// The node's peer id: pages link to its listings with it; empty for no links.
+    pub peer: String,
     /// Peer ids of moderators that buyers may choose, separated by commas; none: moderated orders are refunded.
     pub moderators: String,
     /// A moderator of your own, who carries out pro-rated refunds from escrow.
@@ -97,6 +99,7 @@ impl Default for OpenBazaar {
             password: Secret::default(),
             cookie: Secret::default(),
             marketplace,
+            peer: String::new(),
             moderators: String::new(),
             moderator: Moderator::default(),
             image: "QmfVj3x4D6Jkq9SEoi5n2NmoUomLwoeiwnYz2KQa15wRw6".into(),
@@ -168,6 +171,7 @@ impl OpenBazaar {
         ensure!(levels.contains(&self.fee_level.as_str()), "openbazaar.fee_level must be one of {levels:?}");
         let word = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric());
         ensure!(!self.image.is_empty() && word(&self.image), "openbazaar.image must be a hash of the node");
+        ensure!(word(&self.peer), "openbazaar.peer must be the node's peer id");
         ensure!(self.moderators().all(word), "openbazaar.moderators must be peer ids, separated by commas");
         ensure!(self.moderator.fee_bps < 10_000, "openbazaar.moderator.fee_bps must be 0 to 9999");
         Ok(())

@@ -97,9 +97,10 @@ impl Ways {
         let coins = app.openbazaar.borrow().as_ref().map(|status| status.coins.clone()).unwrap_or_default();
         let sold = coins.is_empty() || coins.iter().any(|coin| asset_of(coin) == offer.asset());
         let listing = |term_s| {
-            let (title, slug) =
-                (format!("{}, {}", offer.title, words(term_s)), Slug::Rental { device, term_s });
-            Some(Listing { title, slug: slug.to_string(), link: None, price: offer.price(term_s)? })
+            let slug = Slug::Rental { device, term_s }.to_string();
+            let link = (!own.peer.is_empty()).then(|| format!("ob://{}/store/{slug}", own.peer));
+            let title = format!("{}, {}", offer.title, words(term_s));
+            Some(Listing { title, slug, link, price: offer.price(term_s)? })
         };
         let listings = terms(offer).into_iter().filter(|_| sold).filter_map(listing).collect();
         Ok(Self { listings, marketplaces })
