@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use domain::{
-    account::{Account, AccountCommand, Role},
+    account::{Account, AccountCommand, AccountRefusal, Role},
     id::{AccountId, CommandId},
     key::Digest,
     time::Time,
@@ -70,6 +70,9 @@ pub async fn open(app: &App, person: Person, roles: Vec<Role>, by: &By) -> Resul
         return Err(Problem::invalid("a marketplace name goes with the role marketplace, and only with it"));
     }
     let id = opened_by(by.command);
+    if app.executor.load::<Account>(&id).await?.state.is_erased() {
+        return Err(AccountRefusal::Erased.into());
+    }
     app.private.add_person(id, &person, app.clock.time()).await?;
     app.executor.execute::<Account>(&id, AccountCommand::Open { roles }, by).await?;
     Ok(id)
@@ -86,6 +89,22 @@ pub async fn issue_token(
     roles: Vec<Role>,
     expires_at: Option<Time>,
 ) -> Result<Issued, Problem> {
+    let issued = issue_token_once(app, app.fresh_id(), account, label, roles, expires_at).await?;
+    issued.ok_or_else(|| Problem::internal(&"two tokens have one id"))
+}
+
+/// As [`issue_token`] under an id; `None` when there is a token of that id already.
+///
+/// # Errors
+/// As [`issue_token`].
+pub async fn issue_token_once(
+    app: &App,
+    id: Uuid,
+    account: AccountId,
+    label: &str,
+    roles: Vec<Role>,
+    expires_at: Option<Time>,
+) -> Result<Option<Issued>, Problem> {
     check_text("label", label)?;
     let state = app.executor.load::<Account>(&account).await?.state;
     if !state.exists() {
@@ -100,11 +119,10 @@ pub async fn issue_token(
     if expires_at.is_some_and(|at| at <= app.clock.time()) {
         return Err(Problem::invalid("expires_at must be in the future"));
     }
-    let issued = Issued { id: app.fresh_id(), token: fresh_secret("berth_") };
+    let issued = Issued { id, token: fresh_secret("berth_") };
     let (hash, created_at) = (Digest::of(issued.token.as_bytes()), app.clock.time());
     let new = NewToken { id: issued.id, hash, account, label: label.into(), roles, created_at, expires_at };
-    app.private.add_token(&new).await?;
-    Ok(issued)
+    Ok(app.private.add_token(&new).await?.then_some(issued))
 }
 
 /// Lets a role be given to an account.

@@ -14,7 +14,7 @@ use domain::{
     device::{Device, DeviceCommand, DeviceRefusal, LeaseGranted},
     event::{Actor, Position, Revision},
     gateway::{Gateway, GatewayCommand, PortLeased},
-    id::{AccountId, ContractId, CorrelationId, DeviceId, Epoch, GatewayName, Subdomain},
+    id::{AccountId, CommandId, ContractId, CorrelationId, DeviceId, Epoch, GatewayName, Subdomain},
     key::{Digest, PublicKey},
     wire::{Grant, Registration, SignedReceipt, Verified},
 };
@@ -67,24 +67,46 @@ impl std::fmt::Debug for Login {
     }
 }
 
+/// The device that a command of an owner enrols.
+#[must_use]
+pub fn enrolled_by(owner: AccountId, command: CommandId) -> DeviceId {
+    DeviceId(Uuid::new_v5(&owner.0, command.0.as_bytes()))
+}
+
+/// What to do about a command that has enrolled its device already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// Make another key: nobody has seen the first one, because the command was cut off before its answer was kept.
+    Resume,
+    /// Refuse: its key was shown.
+    Refuse,
+}
+
 /// Enrols a device; the same command enrols the same device.
 ///
 /// # Errors
-/// When the name is invalid.
-pub async fn enrol(app: &App, owner: AccountId, name: &str, by: &By) -> Result<Enrolled, Problem> {
+/// When the name is invalid, or the command has enrolled its device already and that is not resumed; nor can it be, once
+/// anything else has happened to the device.
+pub async fn enrol(
+    app: &App,
+    owner: AccountId,
+    name: &str,
+    again: Again,
+    by: &By,
+) -> Result<Enrolled, Problem> {
     check_text("name", name)?;
-    let device = DeviceId(Uuid::new_v5(&owner.0, by.command.0.as_bytes()));
+    let device = enrolled_by(owner, by.command);
     let key = fresh_secret("berth-key-");
     let enrolment_key = Digest::of(key.as_bytes());
-    app.private.name_device(device, name).await?;
     let enrol = DeviceCommand::Enrol { owner, enrolment_key };
     let done: Done<Device> = match app.executor.execute::<Device>(&device, enrol, by).await {
-        // The same command was cut off after it had enrolled the device: nobody has seen that key.
-        Err(ExecuteError::Refused(DeviceRefusal::AlreadyEnrolled)) => {
-            app.executor.execute(&device, DeviceCommand::ReplaceEnrolmentKey { enrolment_key }, by).await?
+        Err(ExecuteError::Refused(DeviceRefusal::AlreadyEnrolled)) if again == Again::Resume => {
+            let resume = DeviceCommand::ReplaceEnrolmentKey { enrolment_key };
+            app.executor.execute_at(&device, resume, by, Some(0)).await?
         }
         other => other?,
     };
+    app.private.name_device(device, name).await?;
     Ok(Enrolled { device, key, revision: done.revision, position: done.position })
 }
 

@@ -171,6 +171,8 @@ impl std::error::Error for Problem {}
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        // Pages show it as a page.
+        let kept = self.clone();
         let mut body = self.more;
         body.insert("type".into(), json!(format!("/problems/{}", self.kind)));
         body.insert("title".into(), json!(self.kind.replace('-', " ")));
@@ -186,6 +188,7 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
+        response.extensions_mut().insert(kept);
         response
     }
 }

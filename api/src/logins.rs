@@ -7,8 +7,10 @@
 //! # Correctness
 //! Passwords are kept as Argon2id with its default cost, of which [`HASHING`] are computed at once, so guessing costs
 //! whoever guesses, and signing in never takes all memory. An unknown address takes as long as a wrong password. Tries are
-//! counted before they are judged, by address and by peer, so many at once do not slip through. A new password ends
-//! every session.
+//! counted before they are judged, so many at once do not slip through: by the address together with the network that
+//! they come from, so strangers do not lock anybody out, and by either alone with more patience. A new password ends every
+//! session; tokens stay, unless the address was never proved until now: then whoever opened the account may have been
+//! somebody else, and nothing that opens it or draws money out of it is left.
 
 use std::{net::IpAddr, sync::LazyLock};
 
@@ -24,7 +26,7 @@ use domain::{
     key::Digest,
     time::Seconds,
 };
-use projections::private::{CodePurpose, Login, Person};
+use projections::private::{CodePurpose, Login, Person, PersonPatch};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -43,13 +45,21 @@ pub const IDLE_S: Seconds = 7 * 86_400;
 /// Seconds for which a mailed code works.
 const CODE_S: Seconds = 86_400;
 /// Seconds in which tries are counted together.
-pub const WINDOW_S: Seconds = 900;
-/// Tries with one address.
+const WINDOW_S: Seconds = 900;
+/// Tries with one address from one network.
 const MAX_TRIES: i64 = 10;
+/// Tries with one address from everywhere.
+const MAX_TRIES_OF_ADDRESS: i64 = 300;
 /// Tries of one peer: many people may share one address of the network.
 const MAX_TRIES_OF_PEER: i64 = 100;
-/// Letters to one address.
+/// Letters to one address that one network asks for.
 const MAX_LETTERS: i64 = 3;
+/// Letters to one address in a day.
+const MAX_LETTERS_A_DAY: i64 = 10;
+/// Seconds of a day.
+const DAY_S: Seconds = 86_400;
+/// Seconds after which tries count for nothing.
+pub const TRIES_S: Seconds = DAY_S;
 /// The shortest password, in characters.
 pub const MIN_PASSWORD: usize = 10;
 /// The longest password, in bytes.
@@ -147,14 +157,22 @@ async fn count(app: &App, what: &str, max: i64) -> Result<(), Problem> {
     Err(problem.retry_after(u32::try_from(wait_s).unwrap_or(900)))
 }
 
+/// Whoever has one address of IPv6 mostly has its whole network.
+fn network(peer: Option<IpAddr>) -> String {
+    match peer {
+        None => "nowhere".into(),
+        Some(IpAddr::V4(address)) => address.to_string(),
+        Some(IpAddr::V6(address)) => format!("{:x?}", &address.segments()[..4]),
+    }
+}
+
 async fn count_peer(app: &App, what: &str, peer: Option<IpAddr>) -> Result<(), Problem> {
-    let Some(peer) = peer else { return Ok(()) };
-    // Whoever has one address of IPv6 mostly has its whole network.
-    let network = match peer {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("{:x?}", &address.segments()[..4]),
-    };
-    count(app, &format!("{what} from {network}"), MAX_TRIES_OF_PEER).await
+    count(app, &format!("{what} from {}", network(peer)), MAX_TRIES_OF_PEER).await
+}
+
+/// What tries of signing in with an address begin with.
+fn tries_with(email: &str) -> String {
+    format!("sign-in as {}", Digest::of(email.as_bytes()))
 }
 
 /// Opens a session; its cookie.
@@ -193,7 +211,9 @@ pub async fn sign_in(
         )
     };
     let Ok(email) = address(email) else { return Err(wrong()) };
-    let tries = format!("sign-in as {}", Digest::of(email.as_bytes()));
+    let tries = tries_with(&email);
+    count(app, &tries, MAX_TRIES_OF_ADDRESS).await?;
+    let tries = format!("{tries} from {}", network(peer));
     count(app, &tries, MAX_TRIES).await?;
     let login = app.private.login_by_email(&email).await?;
     let hash = login.as_ref().map_or_else(|| NOBODY.clone(), |login| login.password.clone());
@@ -228,12 +248,21 @@ pub async fn sign_up(
     if !app.config.web.sign_up {
         return Err(Problem::forbidden("accounts are opened by the operator here"));
     }
+    if app.private.awaits_setup().await? {
+        return Err(Problem::forbidden("the first account is the operator's: open it at /set-up"));
+    }
     count_peer(app, "sign-up", peer).await?;
     accounts::check_text("name", &new.name)?;
     let email = address(&new.email)?;
     let password = hash(&new.password).await?;
-    if app.private.login_by_email(&email).await?.is_some() {
-        return Err(taken());
+    if let Some(login) = app.private.login_by_email(&email).await? {
+        // The form was sent twice.
+        let same = login.account == accounts::opened_by(command);
+        return if same && fits(&new.password, login.password).await? {
+            open(app, login.account, None).await
+        } else {
+            Err(taken())
+        };
     }
     let person = Person { name: new.name, email: Some(email.clone()), ..Person::default() };
     let actor = Actor::Account(accounts::opened_by(command));
@@ -245,7 +274,10 @@ pub async fn sign_up(
         app.private.forget_person(account).await?;
         return Err(taken());
     }
-    mail_code(app, account, CodePurpose::Confirm, &email).await?;
+    // Without the letter the account is as good; another one can be asked for.
+    if let Err(e) = mail_code(app, account, CodePurpose::Confirm, &email).await {
+        tracing::error!(%account, error = e.detail(), "a letter cannot be queued");
+    }
     open(app, account, None).await
 }
 
@@ -262,11 +294,15 @@ pub async fn set_up(
 ) -> Result<Cookie, Problem> {
     count_peer(app, "set-up", peer).await?;
     let (email, password) = (address(&new.email)?, hash(&new.password).await?);
+    if app.private.login_by_email(&email).await?.is_some() {
+        return Err(taken());
+    }
     let person = Person { name: new.name, email: Some(email.clone()), ..Person::default() };
     let account = accounts::first_operator(app, code, person, by).await?;
     let confirmed_at = Some(app.clock.time());
-    // Nobody else has an account, so nobody has the address.
-    app.private.add_login(&Login { account, email, password, confirmed_at }).await?;
+    if !app.private.add_login(&Login { account, email, password, confirmed_at }).await? {
+        return Err(taken());
+    }
     open(app, account, None).await
 }
 
@@ -275,7 +311,7 @@ fn taken() -> Problem {
     Problem::new(StatusCode::CONFLICT, "address-taken", detail, "sign in, or choose a new password")
 }
 
-/// Gives an account a password that it signs in with, and the address to do so.
+/// Gives an account a password that it signs in with, and the address to do so; every session ends.
 ///
 /// # Errors
 /// When something is invalid, the address belongs to another account, or there is no such account.
@@ -285,8 +321,13 @@ pub async fn set_password(app: &App, account: AccountId, email: &str, password: 
         return Err(Problem::not_found("account"));
     }
     let confirmed_at = Some(app.clock.time());
-    let login = Login { account, email, password: hash(password).await?, confirmed_at };
-    if app.private.add_login(&login).await? { Ok(()) } else { Err(taken()) }
+    let login = Login { account, email: email.clone(), password: hash(password).await?, confirmed_at };
+    if !app.private.add_login(&login).await? {
+        return Err(taken());
+    }
+    let patch = PersonPatch { email: Some(email), ..PersonPatch::default() };
+    app.private.change_person(account, &patch).await?;
+    Ok(app.private.change_password(account, &login.password).await?)
 }
 
 /// Mails a new code.
@@ -337,10 +378,14 @@ fn dead_link() -> Problem {
 pub async fn forgotten(app: &App, email: &str, peer: Option<IpAddr>) -> Result<(), Problem> {
     count_peer(app, "reset", peer).await?;
     let email = address(email)?;
-    count(app, &format!("reset of {}", Digest::of(email.as_bytes())), MAX_LETTERS).await?;
+    let letters = format!("reset of {}", Digest::of(email.as_bytes()));
+    count(app, &format!("{letters} from {}", network(peer)), MAX_LETTERS).await?;
+    let (today, _) = app.private.count_try(&letters, app.clock.time(), DAY_S).await?;
     match app.private.login_by_email(&email).await? {
-        Some(login) => mail_code(app, login.account, CodePurpose::Reset, &email).await,
-        None => Ok(()),
+        Some(login) if today <= MAX_LETTERS_A_DAY => {
+            mail_code(app, login.account, CodePurpose::Reset, &email).await
+        }
+        _ => Ok(()),
     }
 }
 
@@ -353,7 +398,8 @@ pub async fn check_reset(app: &App, code: &str) -> Result<(), Problem> {
     if app.private.knows_code(hash, CodePurpose::Reset, now).await? { Ok(()) } else { Err(dead_link()) }
 }
 
-/// Chooses a new password with a code, which proves the address too; every session ends.
+/// Chooses a new password with a code, which proves the address too; every session ends. If the address was not proved
+/// before, tokens and addresses for money go too: they may be of somebody who signed up with another's address.
 ///
 /// # Errors
 /// When the password is invalid (the code still works then) or the code does not work.
@@ -363,10 +409,14 @@ pub async fn reset(app: &App, code: &str, password: &str) -> Result<(), Problem>
     let now = app.clock.time();
     let used = app.private.use_code(Digest::of(code.as_bytes()), CodePurpose::Reset, now).await?;
     let (account, email) = used.ok_or_else(dead_link)?;
-    if !app.private.confirm_login(account, &email, now).await? {
-        return Err(dead_link());
+    let login = app.private.login_of(account).await?.filter(|login| login.email == email);
+    let login = login.ok_or_else(dead_link)?;
+    if login.confirmed_at.is_none() {
+        app.private.disown(account, now).await?;
     }
-    Ok(app.private.change_password(account, &hash).await?)
+    app.private.change_password(account, &hash).await?;
+    app.private.confirm_login(account, &email, now).await?;
+    Ok(app.private.forgive_tries(&tries_with(&email)).await?)
 }
 
 /// Changes a password for whoever knows the old one; every session ends, and a new one is opened.

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     app::App,
-    devices::{self, Enrolled},
+    devices::{self, Again, Enrolled},
     error::Problem,
 };
 
@@ -48,7 +48,7 @@ pub async fn enrol_device(
     caller: Owner,
     Json(DeviceName { name }): Json<DeviceName>,
 ) -> Result<Answer<EnrolmentKey>, Problem> {
-    let enrolled = devices::enrol(&app, caller.account, &name, &caller.by()).await?;
+    let enrolled = devices::enrol(&app, caller.account, &name, Again::Resume, &caller.by()).await?;
     app.catch_up(enrolled.position).await;
     let location = format!("/v1/devices/{}", enrolled.device);
     let answer = Answer::created(EnrolmentKey::new(&app, &enrolled), &location);

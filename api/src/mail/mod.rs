@@ -78,14 +78,13 @@ pub async fn forget(app: &App) -> Result<u64, PrivateError> {
     app.private.forget_mails(app.clock.time().plus(-KEEP_S), FOLLOWER).await
 }
 
-/// Where an account's mail goes, if it wants any: an address that is typed at sign-in must be proved first.
+/// Where an account's mail goes, if it wants any: of whoever signs in with an address, to that one, once it is proved.
 ///
 /// # Errors
 /// When the private store fails.
 pub async fn address_of(app: &App, account: AccountId) -> Result<Option<String>, PrivateError> {
-    let login = app.private.login_of(account).await?;
-    if login.is_some_and(|login| login.confirmed_at.is_none()) {
-        return Ok(None);
+    if let Some(login) = app.private.login_of(account).await? {
+        return Ok(login.confirmed_at.map(|_| login.email));
     }
     Ok(app.private.person(account).await?.and_then(|person| person.email))
 }

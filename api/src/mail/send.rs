@@ -112,7 +112,7 @@ impl Sender<'_> {
                 }
                 match self.send(&mail).await? {
                     Came::On => {}
-                    Came::Unreachable(why) => return self.unreachable(&mail, why).await,
+                    Came::Unreachable(why) => return self.unreachable(why).await,
                     Came::Stopped => return Ok(()),
                 }
             }
@@ -122,6 +122,10 @@ impl Sender<'_> {
     /// Sends one mail, and writes down what came of it.
     async fn send(&mut self, mail: &Mail) -> anyhow::Result<Came> {
         let (app, id) = (self.app, mail.id);
+        if app.clock.time().since(mail.due_at) >= GIVE_UP_S {
+            self.give_up(mail, "it could not be sent in time").await?;
+            return Ok(Came::On);
+        }
         let message = match self.write(mail).await {
             Ok(Some(message)) => message,
             Ok(None) => {
@@ -203,18 +207,14 @@ impl Sender<'_> {
         Ok(Came::On)
     }
 
-    /// Puts everything off, and gives up the mail that has waited too long.
-    async fn unreachable(&mut self, mail: &Mail, why: String) -> anyhow::Result<()> {
+    /// Puts everything off.
+    async fn unreachable(&mut self, why: String) -> anyhow::Result<()> {
         let (now, in_vain) = (self.app.clock.time(), self.weather.in_vain.saturating_add(1));
         let (first, most) = QUIET_S;
         let quiet = (first << self.weather.in_vain.min(8)).min(most);
         self.weather.in_vain = in_vain;
         self.weather.quiet_until = Some(now.plus(quiet));
         tracing::warn!(in_vain, quiet_s = quiet, error = why, "no mail can be sent; trying again");
-        // A file whose writing failed was not marked; a mail that is on its way never gets here.
-        if now.since(mail.due_at) >= GIVE_UP_S {
-            self.give_up(mail, &why).await?;
-        }
         if in_vain >= CALL_AFTER {
             self.call(UNREACHABLE.0.into(), UNREACHABLE.1, why).await?;
         }

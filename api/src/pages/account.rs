@@ -139,12 +139,15 @@ async fn change(
     Form { fields: Change { name, refund_address, payout_address }, .. }: Form<Change>,
 ) -> Result<Response, Failure> {
     require_whole(&app, &member).await?;
-    let given = |text: String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
-    let (refund_address, payout_address) = (given(refund_address), given(payout_address));
+    let [refund_address, payout_address] =
+        [refund_address, payout_address].map(|text| text.trim().to_owned());
     check_text("name", &name)?;
     for (what, text) in [("refund address", &refund_address), ("payout address", &payout_address)] {
-        text.as_deref().map_or(Ok(()), |text| check_text(what, text))?;
+        if !text.is_empty() {
+            check_text(what, text)?;
+        }
     }
+    let (refund_address, payout_address) = (Some(refund_address), Some(payout_address));
     let _alone = CHANGING.lock().await;
     let patch = PersonPatch { name: Some(name), email: None, refund_address, payout_address };
     app.private.change_person(member.account(), &patch).await?;
@@ -229,8 +232,9 @@ struct NewToken {
 async fn issue_token(
     State(app): State<App>,
     member: Member,
-    Form { fields: NewToken { label, role, days }, .. }: Form<NewToken>,
+    Form { fields: NewToken { label, role, days }, id }: Form<NewToken>,
 ) -> Result<Response, Failure> {
+    require_whole(&app, &member).await?;
     let roles = if role == "all" {
         member.visitor.caller.roles.clone()
     } else {
@@ -246,8 +250,11 @@ async fn issue_token(
         Some(Some(days)) => Some(member.visit.now.plus(i64::from(days) * 86_400)),
         Some(None) => return Err(Problem::invalid("days must be a whole number from 1").into()),
     };
-    let issued = accounts::issue_token(&app, member.account(), &label, roles, until).await?;
-    tokens_page(&app, &member, Some(issued.token)).await
+    let id = Uuid::new_v5(&member.account().0, id.as_bytes());
+    match accounts::issue_token_once(&app, id, member.account(), &label, roles, until).await? {
+        Some(issued) => tokens_page(&app, &member, Some(issued.token)).await,
+        None => Ok(done("/account/tokens", "token-shown")),
+    }
 }
 
 async fn revoke_token(
@@ -256,6 +263,7 @@ async fn revoke_token(
     Path(token): Path<Uuid>,
     Form { .. }: Form<Nothing>,
 ) -> Result<Response, Failure> {
+    require_whole(&app, &member).await?;
     if !app.private.revoke_token(member.account(), token, member.visit.now).await? {
         return Err(Problem::not_found("token").into());
     }

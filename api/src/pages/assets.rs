@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use axum::{
     Router,
-    extract::Path,
+    extract::OriginalUri,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
@@ -43,17 +43,23 @@ pub fn script() -> &'static str {
 /// The files.
 pub fn routes() -> Router<App> {
     Router::new()
-        .route("/assets/{digest}/{name}", get(|Path((_, name)): Path<(String, String)>| file(name)))
-        .route("/favicon.ico", get(|| file("berth.svg".into())))
+        .route("/assets/{digest}/{name}", get(asset))
+        .route("/favicon.ico", get(|| async { file(&FILES[2], "public, max-age=86400") }))
 }
 
-async fn file(name: String) -> Response {
-    let Some((_, kind, content)) = FILES.iter().find(|(known, ..)| *known == name) else {
-        return StatusCode::NOT_FOUND.into_response();
-    };
+/// A file under its own digest only: during an update another server may have another content of that name.
+async fn asset(OriginalUri(uri): OriginalUri) -> Response {
+    let wanted = ADDRESSES.iter().position(|address| address == uri.path());
+    match wanted.and_then(|place| FILES.get(place)) {
+        Some(found) => file(found, "public, max-age=31536000, immutable"),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+fn file((_, kind, content): &(&str, &'static str, &'static str), keep: &'static str) -> Response {
     let mut response = content.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(keep));
     response
 }

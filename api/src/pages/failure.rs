@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::{
-    http::{StatusCode, Uri},
+    http::{Method, StatusCode, Uri},
     response::{IntoResponse, Redirect, Response},
 };
 use tower_http::csrf::ProtectionError;
@@ -29,10 +29,11 @@ impl<E: Into<Problem>> From<E> for Failure {
 }
 
 impl Failure {
-    /// Leads to where people sign in, and from there back.
+    /// Leads to where people sign in, and from there back; what a form was to do is not done then.
     #[must_use]
-    pub fn sign_in_first(uri: &Uri) -> Self {
-        let back = uri.path_and_query().map_or("/", |path| path.as_str());
+    pub fn sign_in_first(method: &Method, uri: &Uri) -> Self {
+        let back = uri.path_and_query().filter(|_| method == Method::GET);
+        let back = back.map_or("/home", |path| path.as_str());
         let mut next = reqwest::Url::parse("http://x/sign-in").map_or_else(
             |_| String::new(),
             |mut url| {
@@ -50,11 +51,7 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         match self {
             Self::SignIn(to) => Redirect::to(&to).into_response(),
-            Self::No(problem) => {
-                let mut response = problem.status().into_response();
-                response.extensions_mut().insert(Self::No(problem));
-                response
-            }
+            Self::No(problem) => problem.into_response(),
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! # Correctness
 //! A form of somebody signed in is believed only with the value that his own pages carry, so another site cannot send it
-//! in his name even where a browser neither says who asks nor keeps the cookie back. Its id makes it one command, however
-//! often it is sent.
+//! in his name even where a browser neither says who asks nor keeps the cookie back. What gets its own id from the form's
+//! (a device, an account, a token, a request for more time) is made once, however often the form is sent.
 
 use axum::{
     body::Bytes,

@@ -7,9 +7,9 @@
 //! as a page; [`live`] tells a page that it is outdated. Script only adds: everything works without it.
 //!
 //! # Correctness
-//! A session's cookie is sent by browsers with requests of this site's own pages only (SameSite), a request that another
-//! site causes is refused by its Origin and Sec-Fetch-Site, and every form of somebody signed in carries a value that only
-//! his own pages know. Templates escape whatever they are given; the content policy allows neither inline script nor
+//! A request that pages of another origin cause is refused by its Origin and Sec-Fetch-Site, hosts below the same domain
+//! included; browsers keep the session's cookie back from other sites (SameSite); and every form of somebody signed in
+//! carries a value that only his own pages know. Templates escape whatever they are given; the content policy allows neither inline script nor
 //! style, nor anything of another host. Pages of somebody signed in are kept by no cache.
 
 pub mod account;

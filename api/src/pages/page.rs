@@ -30,6 +30,12 @@ const NOTICES: &[(&str, &str)] = &[
     ("revoked", "The token is revoked."),
     ("others-out", "Every other browser is signed out."),
     ("erased", "Your account is erased. The ledger keeps its bare number, and nothing else."),
+    ("enrolled", "The device is enrolled, and its key was shown. If you have lost it, make a new one below."),
+    ("key-changed", "The device has changed since you looked. If you still want a new key, make one now."),
+    (
+        "token-shown",
+        "That token was made and shown already. If you have lost it, revoke it and make another.",
+    ),
     ("offered", "The offer is on the market."),
     ("withdrawn", "The offer is off the market."),
     ("renamed", "The device has its new name."),

@@ -4,7 +4,10 @@
 //! Roles are read from the ledger at every request, so what was revoked is gone at once. A session opened with an API
 //! token may do no more than that token.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::{
     extract::{FromRequestParts, OptionalFromRequestParts, Request, State},
@@ -105,7 +108,10 @@ fn cookie<'a>(app: &App, headers: &'a HeaderMap) -> Option<&'a str> {
     let name = cookie_name(app);
     let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.filter(|(key, _)| *key == name).map(|(_, value)| value).find(|value| value.len() <= MAX_COOKIE)
+    let mut found = pairs.filter(|(key, _)| *key == name).map(|(_, value)| value);
+    // Two were not both set here: a page of another host below the same domain has planted one.
+    let (first, second) = (found.next(), found.next());
+    first.filter(|value| second.is_none() && value.len() <= MAX_COOKIE)
 }
 
 /// What forms carry: nobody can make it who does not know the cookie, and it does not tell the cookie.
@@ -142,6 +148,14 @@ async fn recognise(
     }))
 }
 
+/// An address as proxies write it: bare, in brackets, or with a port.
+fn forwarded_for(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let bare = || text.trim_start_matches('[').trim_end_matches(']').parse().ok();
+    let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
+    bare().or_else(with_port).map(|address: IpAddr| address.to_canonical())
+}
+
 /// The address of whoever visits.
 fn peer(app: &App, request: &Request) -> Option<IpAddr> {
     let direct = request.extensions().get::<Peer>().map(|peer| peer.0);
@@ -149,8 +163,8 @@ fn peer(app: &App, request: &Request) -> Option<IpAddr> {
         return direct;
     }
     let forwarded = request.headers().get_all("x-forwarded-for").iter().next_back();
-    let last = forwarded.and_then(|value| value.to_str().ok()?.rsplit(',').next());
-    last.and_then(|last| last.trim().parse().ok()).or(direct)
+    let last = forwarded.and_then(|value| value.to_str().ok()?.rsplit(',').next()).unwrap_or_default();
+    forwarded_for(last).or(direct)
 }
 
 /// Recognises the visitor, and shows a "no" as a page.
@@ -181,9 +195,9 @@ pub async fn enter(State(app): State<App>, mut request: Request, next: Next) -> 
     }
     request.extensions_mut().insert(visit.clone());
     let response = next.run(request).await;
-    match response.extensions().get::<Failure>() {
-        Some(Failure::No(problem)) => failure::page(&visit, problem),
-        _ => response,
+    match response.extensions().get::<Problem>() {
+        Some(problem) => failure::page(&visit, problem),
+        None => response,
     }
 }
 
@@ -208,7 +222,7 @@ impl Member {
         self.visitor.caller.account
     }
 
-    /// As whom the command of a form is carried out; `form` is the form's own id, so that sending it twice is done once.
+    /// As whom the command of a form is carried out; `form` is the form's own id, which names the command.
     #[must_use]
     pub fn by_form(&self, form: Uuid) -> By {
         let what = format!("{}{form}", self.visit.uri.path());
@@ -232,7 +246,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Member {
         let visit = <Visit as FromRequestParts<S>>::from_request_parts(parts, state).await?;
         match visit.visitor.clone() {
             Some(visitor) => Ok(Self { visit, visitor }),
-            None => Err(Failure::sign_in_first(&parts.uri)),
+            None => Err(Failure::sign_in_first(&parts.method, &parts.uri)),
         }
     }
 }
@@ -243,5 +257,20 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Member {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Failure> {
         let visit = <Visit as FromRequestParts<S>>::from_request_parts(parts, state).await?;
         Ok(visit.visitor.clone().map(|visitor| Self { visit, visitor }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_visitors_address_is_read_however_a_proxy_writes_it() {
+        let wanted: IpAddr = "203.0.113.7".parse().unwrap();
+        for text in ["203.0.113.7", " 203.0.113.7:5555", "::ffff:203.0.113.7", "[::ffff:203.0.113.7]:80"] {
+            assert_eq!(forwarded_for(text), Some(wanted), "{text}");
+        }
+        assert_eq!(forwarded_for("[2001:db8::1]"), Some("2001:db8::1".parse().unwrap()));
+        assert_eq!(forwarded_for("unknown"), None);
     }
 }

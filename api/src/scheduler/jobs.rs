@@ -102,7 +102,7 @@ impl Job {
             Self::Retention => {
                 let now = app.clock.time();
                 let answers = app.private.forget_idempotent(now.plus(-app.config.idempotency_s)).await?;
-                let logins = app.private.forget_logins(now, now.plus(-logins::WINDOW_S)).await?;
+                let logins = app.private.forget_logins(now, now.plus(-logins::TRIES_S)).await?;
                 Ok(answers + logins + mail::forget(app).await?)
             }
         }

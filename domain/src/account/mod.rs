@@ -27,6 +27,12 @@ impl Account {
         self.open && !self.erased && self.roles.contains(&role)
     }
 
+    /// Whether its person was forgotten.
+    #[must_use]
+    pub const fn is_erased(&self) -> bool {
+        self.erased
+    }
+
     /// The roles it has now; none once erased.
     #[must_use]
     pub fn roles(&self) -> Vec<Role> {
@@ -83,6 +89,9 @@ impl Aggregate for Account {
 
     fn decide(&self, command: AccountCommand, _now: Time) -> Result<Decision<AccountEvent>, AccountRefusal> {
         if let AccountCommand::Open { roles } = command {
+            if self.erased {
+                return Err(AccountRefusal::Erased);
+            }
             if self.open {
                 return Ok(Decision::AlreadyDone);
             }

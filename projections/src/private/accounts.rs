@@ -61,22 +61,18 @@ fn id(bytes: &[u8]) -> Uuid {
 }
 
 impl Private {
-    /// Keeps a token.
+    /// Keeps a token; `false` when there is one of its id.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn add_token(&self, token: &NewToken) -> Result<(), PrivateError> {
+    pub async fn add_token(&self, token: &NewToken) -> Result<bool, PrivateError> {
         let roles: Vec<_> = token.roles.iter().map(|r| r.as_str()).collect();
         let sql = "insert into tokens (id, hash, account, label, roles, created_at, expires_at)
-                   values (?, ?, ?, ?, ?, ?, ?)";
+                   values (?, ?, ?, ?, ?, ?, ?) on conflict (id) do nothing";
         let query = sqlx::query(sql).bind(token.id.as_bytes().to_vec()).bind(token.hash.0.to_vec());
         let query = query.bind(token.account.0.as_bytes().to_vec()).bind(&token.label).bind(roles.join(","));
-        query
-            .bind(token.created_at.unix())
-            .bind(token.expires_at.map(Time::unix))
-            .execute(&self.pool)
-            .await?;
-        Ok(())
+        let query = query.bind(token.created_at.unix()).bind(token.expires_at.map(Time::unix));
+        Ok(query.execute(&self.pool).await?.rows_affected() > 0)
     }
 
     /// Who holds the token with this hash, if it works now.
@@ -150,6 +146,15 @@ impl Private {
             "insert into setup (id, hash) values (1, ?) on conflict (id) do update set hash = excluded.hash";
         sqlx::query(sql).bind(hash.0.to_vec()).execute(&self.pool).await?;
         Ok(())
+    }
+
+    /// Whether a set-up code waits to be used.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn awaits_setup(&self) -> Result<bool, PrivateError> {
+        let found = sqlx::query_scalar::<_, i64>("select exists (select 1 from setup)");
+        Ok(found.fetch_one(&self.pool).await? == 1)
     }
 
     /// Uses the set-up code up; `false` when it is wrong or was used before.

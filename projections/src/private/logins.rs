@@ -126,6 +126,19 @@ impl Private {
         Ok(tx.commit().await?)
     }
 
+    /// Takes from an account whatever somebody may have left there who was not its person: tokens, and where money goes.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn disown(&self, account: AccountId, now: Time) -> Result<(), PrivateError> {
+        let mut tx = self.pool.begin().await?;
+        let sql = "update tokens set revoked_at = ? where account = ? and revoked_at is null";
+        sqlx::query(sql).bind(now.unix()).bind(key(account)).execute(&mut *tx).await?;
+        let sql = "update accounts set refund_address = null, payout_address = null where id = ?";
+        sqlx::query(sql).bind(key(account)).execute(&mut *tx).await?;
+        Ok(tx.commit().await?)
+    }
+
     /// Notes that an account's address is proved, if it still is this one; `false` when it is not.
     ///
     /// # Errors
@@ -223,7 +236,7 @@ impl Private {
         Ok(sqlx::query_scalar(sql).bind(key(account)).bind(now.unix()).fetch_one(&self.pool).await?)
     }
 
-    /// Keeps the SHA-256 of a code that is mailed to an address.
+    /// Keeps the SHA-256 of a code that is mailed to an address; those before it for the same purpose are worth nothing.
     ///
     /// # Errors
     /// When the store fails.
@@ -235,11 +248,14 @@ impl Private {
         email: &str,
         until: Time,
     ) -> Result<(), PrivateError> {
+        let mut tx = self.pool.begin().await?;
+        let sql = "delete from mailed_codes where account = ? and purpose = ?";
+        sqlx::query(sql).bind(key(account)).bind(purpose.as_str()).execute(&mut *tx).await?;
         let sql =
             "insert into mailed_codes (hash, account, purpose, email, expires_at) values (?, ?, ?, ?, ?)";
         let query = sqlx::query(sql).bind(hash.0.to_vec()).bind(key(account)).bind(purpose.as_str());
-        query.bind(email).bind(until.unix()).execute(&self.pool).await?;
-        Ok(())
+        query.bind(email).bind(until.unix()).execute(&mut *tx).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Whether a code would be taken.
@@ -293,12 +309,13 @@ impl Private {
         Ok((count, Time::from_unix(since)))
     }
 
-    /// Forgets the tries of something that worked.
+    /// Forgets the tries of something that worked: all whose names begin so.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn forgive_tries(&self, what: &str) -> Result<(), PrivateError> {
-        sqlx::query("delete from tries where what = ?").bind(what).execute(&self.pool).await?;
+        let sql = "delete from tries where what >= ? and what < ?";
+        sqlx::query(sql).bind(what).bind(format!("{what}\u{10ffff}")).execute(&self.pool).await?;
         Ok(())
     }
 

@@ -25,7 +25,7 @@ pub struct Person {
     pub marketplace: Option<MarketplaceName>,
 }
 
-/// What to change of a person; `None` leaves it.
+/// What to change of a person; `None` leaves it, and an empty address deletes it.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct PersonPatch {
     /// A new name.
@@ -115,9 +115,9 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn change_person(&self, id: AccountId, patch: &PersonPatch) -> Result<bool, PrivateError> {
-        let sql = "update accounts set name = coalesce(?, name), email = coalesce(?, email),
-                   refund_address = coalesce(?, refund_address), payout_address = coalesce(?, payout_address)
-                   where id = ?";
+        let sql = "update accounts set name = coalesce(?, name), email = nullif(coalesce(?, email), ''),
+                   refund_address = nullif(coalesce(?, refund_address), ''),
+                   payout_address = nullif(coalesce(?, payout_address), '') where id = ?";
         let query = sqlx::query(sql).bind(&patch.name).bind(&patch.email).bind(&patch.refund_address);
         let done =
             query.bind(&patch.payout_address).bind(id.0.as_bytes().to_vec()).execute(&self.pool).await?;

@@ -4,6 +4,7 @@ use askama::Template;
 use axum::{extract::State as Shared, http::StatusCode, response::Response};
 use domain::{
     account::Role,
+    event::Revision,
     id::{AccountId, ContractId, DeviceId},
     money::Money,
     offer::Hardware,
@@ -45,6 +46,8 @@ pub struct DevicePage {
     pub shell: Shell,
     /// The device.
     pub device: DeviceId,
+    /// Its stream's last event.
+    pub revision: Revision,
     /// What its owner calls it.
     pub name: String,
     /// How it is.
@@ -250,6 +253,7 @@ async fn render(
     Ok(page(&DevicePage {
         shell,
         device,
+        revision: row.revision,
         name,
         states: states(app, &row, last_seen),
         owner,

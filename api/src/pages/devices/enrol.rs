@@ -11,7 +11,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use domain::{account::Role, device::Device, id::DeviceId, key::Digest};
+use domain::{account::Role, device::Device, event::Revision, id::DeviceId, key::Digest};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -19,7 +19,7 @@ use super::{
     super::{
         failure::Failure,
         form::Form,
-        page::{Shell, page},
+        page::{Shell, done, page},
         visit::Member,
     },
     kept,
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     app::App,
-    devices::{self, Enrolled},
+    devices::{self, Again, Enrolled},
     error::Problem,
     http::extract::Path,
 };
@@ -88,7 +88,13 @@ pub(super) async fn enrol(
 ) -> Result<Response, Failure> {
     member.require(&[Role::Owner])?;
     let name = name.trim().to_owned();
-    match devices::enrol(&app, member.account(), &name, &member.by_form(id)).await {
+    let by = member.by_form(id);
+    match devices::enrol(&app, member.account(), &name, Again::Refuse, &by).await {
+        // Sent once more by the browser: the key was shown, and may be on its device by now.
+        Err(problem) if problem.kind() == "already-enrolled" => {
+            let device = devices::enrolled_by(member.account(), by.command);
+            Ok(done(&format!("/devices/{device}"), "enrolled"))
+        }
         Ok(enrolled) => key_page(&app, &member, &headers, &enrolled, false).await,
         Err(problem) if problem.status() == StatusCode::UNPROCESSABLE_ENTITY => {
             let mut response = page(&new_page(&member, name, Some(problem.detail().to_owned())));
@@ -99,9 +105,12 @@ pub(super) async fn enrol(
     }
 }
 
-/// No fields of its own.
+/// What the visitor has seen.
 #[derive(Deserialize)]
-pub(super) struct Nothing {}
+pub(super) struct Seen {
+    /// The device's revision.
+    revision: Revision,
+}
 
 /// Replaces a device's key, and shows the new one.
 pub(super) async fn replace_key(
@@ -109,11 +118,17 @@ pub(super) async fn replace_key(
     member: Member,
     Path(device): Path<DeviceId>,
     headers: HeaderMap,
-    Form { id, .. }: Form<Nothing>,
+    Form { fields: Seen { revision }, id }: Form<Seen>,
 ) -> Result<Response, Failure> {
     kept(&app, &member, device).await?;
-    let enrolled = devices::replace_key(&app, device, None, &member.by_form(id)).await?;
-    key_page(&app, &member, &headers, &enrolled, true).await
+    // Sent once more by the browser, it would replace the key that it has shown.
+    match devices::replace_key(&app, device, Some(Some(revision)), &member.by_form(id)).await {
+        Ok(enrolled) => key_page(&app, &member, &headers, &enrolled, true).await,
+        Err(problem) if problem.status() == StatusCode::PRECONDITION_FAILED => {
+            Ok(done(&format!("/devices/{device}"), "key-changed"))
+        }
+        Err(problem) => Err(problem.into()),
+    }
 }
 
 async fn key_page(

@@ -19,7 +19,7 @@ use domain::{
     settlement::SettlementKind,
 };
 use projections::views::{
-    Page,
+    MAX_LIMIT, Page,
     purses::PurseRow,
     settlements::{SettlementFilter, SettlementRow, SettlementStatus},
 };
@@ -163,12 +163,13 @@ async fn show(
     require_reader(&member)?;
     let owner = member.account();
     let (mut figures, cut) = figures::figures(&app, owner, member.visit.now).await?;
-    let purses = app.views.purses(Some(owner), Page::newest(ON_A_PAGE)).await?;
+    let mut purses = app.views.purses(Some(owner), Page::newest(MAX_LIMIT)).await?;
     for purse in &purses {
         if let Some(figures) = figures.iter_mut().find(|figures| figures.asset == purse.amount.asset()) {
             figures.payable.held += purse.amount.minor();
         }
     }
+    purses.truncate(ON_A_PAGE);
     let wanted = SettlementFilter {
         kind: Some(SettlementKind::Payout),
         recipient: Some(owner),

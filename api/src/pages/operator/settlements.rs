@@ -251,7 +251,10 @@ pub async fn of(
     let address =
         person.and_then(|person| if refund { person.refund_address } else { person.payout_address });
     let state = app.executor.load::<domain::settlement::Settlement>(&id).await?;
-    let typed = Typed { attempt: state.state.attempt().to_string(), ..typed };
+    let attempt = state.state.attempt().to_string();
+    // What was typed was about another try: nobody must report this one with it.
+    let typed = if typed.attempt.is_empty() || typed.attempt == attempt { typed } else { Typed::default() };
+    let typed = Typed { attempt, ..typed };
     let typed = Typed { revision: state.revision.unwrap_or_default().to_string(), ..typed };
     let line = lines(app, vec![row]).await?.pop().ok_or_else(|| Problem::not_found("settlement"))?;
     let shell = member.shell(format!("{} of {}", line.kind, line.amount));

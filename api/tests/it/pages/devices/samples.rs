@@ -88,6 +88,7 @@ fn page(name: &str) -> DevicePage {
         shell: sample_shell(name, &format!("/devices/{}", device()), &[Role::Owner])
             .live([device().to_string()]),
         device: device(),
+        revision: 7,
         name: name.into(),
         states: vec![Standing::Waiting.into()],
         owner: None,
