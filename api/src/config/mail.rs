@@ -142,7 +142,9 @@ mod tests {
 
     #[test]
     fn links_begin_with_the_url_that_people_reach_this_server_at() {
-        let base = |url: &str| crate::config::Web { url: url.into() }.base("127.0.0.1:8080");
+        let base = |url: &str| {
+            crate::config::Web { url: url.into(), ..crate::config::Web::default() }.base("127.0.0.1:8080")
+        };
         assert_eq!(base(""), "http://127.0.0.1:8080");
         assert_eq!(base("https://berth.example/"), "https://berth.example");
     }
