@@ -2,8 +2,8 @@
 //!
 //! # Shape
 //! One SQLite file beside the log. People and tokens, sealed secrets, presence, idempotent answers, followers'
-//! checkpoints, webhooks, mails, what the OpenBazaar connector has seen, leases of leadership, and the list of what a human
-//! should look at.
+//! checkpoints, webhooks, mails, passkeys, what the OpenBazaar connector has seen, leases of leadership, and the list of
+//! what a human should look at.
 //!
 //! # Correctness
 //! The ledger refers to rows here by opaque ids only and never needs them to be replayed. Tokens and codes are kept as
@@ -16,6 +16,7 @@ mod leases;
 mod logins;
 mod openbazaar;
 mod outbox;
+mod passkeys;
 mod people;
 mod webhooks;
 
@@ -24,6 +25,7 @@ pub use idempotency::Begun;
 pub use logins::{CodePurpose, Login, Session};
 pub use openbazaar::LookedAt;
 pub use outbox::{Mail, MailEnd, NewMail};
+pub use passkeys::{Adding, MAX_PASSKEYS, Passkey};
 pub use people::{Person, PersonPatch};
 pub use webhooks::{FailedDelivery, NewWebhook, Webhook};
 
@@ -69,7 +71,7 @@ pub struct Private {
 /// Something a human should look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attention {
-    /// The stream it is about, `webhook-<id>`, `mail-<cause>`, or a part of the data folder.
+    /// The stream it is about, `webhook-<id>`, `mail-<cause>`, `passkey-<id>`, or a part of the data folder.
     pub subject: String,
     /// What kind of trouble.
     pub what: String,

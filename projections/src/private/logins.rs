@@ -319,15 +319,17 @@ impl Private {
         Ok(())
     }
 
-    /// Forgets sessions, codes and tries past their time; answers how many.
+    /// Forgets sessions, codes, challenges and tries past their time; answers how many.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn forget_logins(&self, now: Time, tries_before: Time) -> Result<u64, PrivateError> {
         let mut gone = 0;
-        for sql in
-            ["delete from sessions where expires_at <= ?", "delete from mailed_codes where expires_at <= ?"]
-        {
+        for sql in [
+            "delete from sessions where expires_at <= ?",
+            "delete from mailed_codes where expires_at <= ?",
+            "delete from passkey_challenges where expires_at <= ?",
+        ] {
             gone += sqlx::query(sql).bind(now.unix()).execute(&self.pool).await?.rows_affected();
         }
         let tries = sqlx::query("delete from tries where since <= ?").bind(tries_before.unix());

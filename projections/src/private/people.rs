@@ -135,6 +135,8 @@ impl Private {
             "delete from sessions where account = ?",
             "delete from mailed_codes where account = ?",
             "delete from logins where account = ?",
+            "delete from passkeys where account = ?",
+            "delete from passkey_challenges where account = ?",
             "delete from tokens where account = ?",
             "delete from idempotency where account = ?",
         ] {
