@@ -37,6 +37,7 @@ pub mod mail;
 pub mod openbazaar;
 pub mod orders;
 pub mod pages;
+pub mod passkeys;
 pub mod payouts;
 pub mod polls;
 pub mod reports;

@@ -166,7 +166,11 @@ fn network(peer: Option<IpAddr>) -> String {
     }
 }
 
-async fn count_peer(app: &App, what: &str, peer: Option<IpAddr>) -> Result<(), Problem> {
+/// Counts a try of whoever is at an address of the network.
+///
+/// # Errors
+/// When there were too many.
+pub(crate) async fn count_peer(app: &App, what: &str, peer: Option<IpAddr>) -> Result<(), Problem> {
     count(app, &format!("{what} from {}", network(peer)), MAX_TRIES_OF_PEER).await
 }
 
@@ -419,15 +423,23 @@ pub async fn reset(app: &App, code: &str, password: &str) -> Result<(), Problem>
     Ok(app.private.forgive_tries(&tries_with(&email)).await?)
 }
 
+/// Whether somebody signed in knows the password too.
+///
+/// # Errors
+/// When that was tried too often.
+pub(crate) async fn knows(app: &App, login: Login, password: &str) -> Result<bool, Problem> {
+    count(app, &format!("password of {}", login.account), MAX_TRIES).await?;
+    fits(password, login.password).await
+}
+
 /// Changes a password for whoever knows the old one; every session ends, and a new one is opened.
 ///
 /// # Errors
 /// When the old password is wrong, the new one invalid, or that was tried too often.
 pub async fn change_password(app: &App, account: AccountId, old: &str, new: &str) -> Result<Cookie, Problem> {
-    count(app, &format!("password of {account}"), MAX_TRIES).await?;
     let login = app.private.login_of(account).await?;
     let login = login.ok_or_else(|| Problem::invalid("this account does not sign in with a password"))?;
-    if !fits(old, login.password).await? {
+    if !knows(app, login, old).await? {
         return Err(Problem::invalid("the old password is wrong"));
     }
     app.private.change_password(account, &hash(new).await?).await?;

@@ -9,7 +9,7 @@ use axum::{
 };
 use domain::account::Role;
 use projections::{
-    private::{PersonPatch, Token},
+    private::{MAX_PASSKEYS, Passkey, PersonPatch, Token},
     views::Page,
 };
 use serde::Deserialize;
@@ -19,6 +19,7 @@ use super::{
     failure::Failure,
     form::Form,
     page::{Shell, done, page},
+    passkeys::Here,
     show::filters,
     sign_in,
     visit::Member,
@@ -66,6 +67,12 @@ pub struct AccountPage {
     pub sessions: i64,
     /// The shortest password, in characters.
     pub min_password: usize,
+    /// Its passkeys, the oldest first.
+    pub passkeys: Vec<Passkey>,
+    /// How many it can have.
+    pub max_passkeys: usize,
+    /// The script for passkeys, where they work.
+    pub passkey_script: Option<&'static str>,
 }
 
 /// One's API tokens.
@@ -98,7 +105,7 @@ async fn home(State(app): State<App>, member: Member) -> Result<Response, Failur
 }
 
 /// Lets through whoever may do all that the account may: a session of a narrower token must not widen itself.
-async fn require_whole(app: &App, member: &Member) -> Result<(), Problem> {
+pub(super) async fn require_whole(app: &App, member: &Member) -> Result<(), Problem> {
     let state = app.executor.load::<domain::account::Account>(&member.account()).await?.state;
     let whole = state.roles().iter().all(|role| member.is(*role));
     if whole {
@@ -108,7 +115,7 @@ async fn require_whole(app: &App, member: &Member) -> Result<(), Problem> {
     }
 }
 
-async fn show(State(app): State<App>, member: Member) -> Result<Response, Failure> {
+async fn show(State(app): State<App>, member: Member, here: Here) -> Result<Response, Failure> {
     let person = app.private.person(member.account()).await?.ok_or_else(|| Problem::not_found("account"))?;
     let login = app.private.login_of(member.account()).await?.map(|login| login.email);
     Ok(page(&AccountPage {
@@ -121,6 +128,9 @@ async fn show(State(app): State<App>, member: Member) -> Result<Response, Failur
         login,
         sessions: app.private.sessions_of(member.account(), member.visit.now).await?,
         min_password: logins::MIN_PASSWORD,
+        passkeys: app.private.passkeys_of(member.account()).await?,
+        max_passkeys: MAX_PASSKEYS,
+        passkey_script: here.script(),
     }))
 }
 

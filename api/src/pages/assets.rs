@@ -1,4 +1,4 @@
-//! The style sheet, the script and the icon, each under an address that changes with its content.
+//! The style sheet, the scripts and the icon, each under an address that changes with its content.
 
 use std::sync::LazyLock;
 
@@ -14,9 +14,10 @@ use domain::key::Digest;
 use crate::app::App;
 
 /// What is served: name, type, content.
-const FILES: [(&str, &str, &str); 3] = [
+const FILES: [(&str, &str, &str); 4] = [
     ("berth.css", "text/css; charset=utf-8", include_str!("../../assets/berth.css")),
     ("berth.js", "text/javascript; charset=utf-8", include_str!("../../assets/berth.js")),
+    ("passkeys.js", "text/javascript; charset=utf-8", include_str!("../../assets/passkeys.js")),
     ("berth.svg", "image/svg+xml", include_str!("../../assets/berth.svg")),
 ];
 
@@ -38,6 +39,12 @@ pub fn style() -> &'static str {
 #[must_use]
 pub fn script() -> &'static str {
     &ADDRESSES[1]
+}
+
+/// Where the script for passkeys is.
+#[must_use]
+pub fn passkeys() -> &'static str {
+    &ADDRESSES[2]
 }
 
 /// The files.

@@ -1,4 +1,4 @@
-//! Forms.
+//! Forms, and what the pages' script sends in their place.
 //!
 //! # Correctness
 //! A form of somebody signed in is believed only with the value that his own pages carry, so another site cannot send it
@@ -14,7 +14,10 @@ use serde::{Deserialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use super::{failure::Failure, visit::Visit};
-use crate::{error::Problem, http::extract::too_large};
+use crate::{
+    error::Problem,
+    http::extract::{Json, too_large},
+};
 
 /// What was sent.
 #[derive(Debug)]
@@ -24,6 +27,10 @@ pub struct Form<T> {
     /// The form's own id.
     pub id: Uuid,
 }
+
+/// What the pages' script sends: JSON, with what forms carry in the header `x-csrf`.
+#[derive(Debug)]
+pub struct Sent<T>(pub T);
 
 #[derive(Deserialize)]
 struct Around {
@@ -35,6 +42,12 @@ struct Around {
 
 fn unreadable(why: impl std::fmt::Display) -> Problem {
     Problem::malformed(format!("the form cannot be read: {why}"))
+}
+
+fn stale() -> Problem {
+    let detail = "the form is of an earlier session";
+    let action = "go back, load the page again, and send its form";
+    Problem::new(StatusCode::FORBIDDEN, "stale-form", detail, action)
 }
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Form<T> {
@@ -54,11 +67,22 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Form<T> {
         })?;
         let around: Around = serde_urlencoded::from_bytes(&body).map_err(unreadable)?;
         if visitor.is_some_and(|visitor| visitor.csrf != around.csrf) {
-            let detail = "the form is of an earlier session";
-            let action = "go back, load the page again, and send its form";
-            return Err(Problem::new(StatusCode::FORBIDDEN, "stale-form", detail, action).into());
+            return Err(stale().into());
         }
         let fields = serde_urlencoded::from_bytes(&body).map_err(unreadable)?;
         Ok(Self { fields, id: around.form })
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Sent<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let visitor = request.extensions().get::<Visit>().and_then(|visit| visit.visitor.clone());
+        let csrf = request.headers().get("x-csrf").and_then(|value| value.to_str().ok());
+        if visitor.is_some_and(|visitor| csrf != Some(visitor.csrf.as_str())) {
+            return Err(stale());
+        }
+        Json::from_request(request, state).await.map(|Json(sent)| Self(sent))
     }
 }

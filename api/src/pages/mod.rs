@@ -24,6 +24,7 @@ pub mod live;
 pub mod market;
 pub mod operator;
 pub mod page;
+pub mod passkeys;
 pub mod rentals;
 pub mod show;
 pub mod sign_in;
@@ -59,6 +60,7 @@ pub fn router(app: &App) -> Router<App> {
         .merge(operator::routes())
         .merge(market::routes())
         .merge(rentals::routes())
+        .merge(passkeys::routes())
         .route("/live", get(live::stream))
         .layer(own)
         .layer(from_fn_with_state(app.clone(), visit::enter))

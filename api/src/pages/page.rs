@@ -27,6 +27,8 @@ const NOTICES: &[(&str, &str)] = &[
     ("password", "Your password is changed. Every other browser is signed out."),
     ("new-password", "Your password is changed. Sign in with it."),
     ("changed", "It is changed."),
+    ("passkey", "The passkey is added. You can sign in with it from now on."),
+    ("passkey-gone", "The passkey is removed. Nobody signs in with it any more."),
     ("revoked", "The token is revoked."),
     ("others-out", "Every other browser is signed out."),
     ("erased", "Your account is erased. The ledger keeps its bare number, and nothing else."),

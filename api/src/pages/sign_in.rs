@@ -19,6 +19,7 @@ use super::{
     failure::Failure,
     form::Form,
     page::{Shell, done, page},
+    passkeys::Here,
     visit::{Member, Visit, cookie_name},
 };
 use crate::{
@@ -60,6 +61,8 @@ pub struct SignInPage {
     pub sign_up: bool,
     /// Whose place a visitor of a demo may take.
     pub people: Vec<Somebody>,
+    /// The script for passkeys, where they work.
+    pub passkey_script: Option<&'static str>,
 }
 
 /// Where people open an account.
@@ -110,7 +113,7 @@ struct Next {
 }
 
 /// A path of this site, and nothing else: not what browsers take for another site.
-fn inside(next: &str) -> String {
+pub(super) fn inside(next: &str) -> String {
     let ok = next.starts_with('/')
         && !next.starts_with("//")
         && !next.contains(['\\', '\n', '\r', '\t'])
@@ -118,8 +121,8 @@ fn inside(next: &str) -> String {
     if ok { next.to_owned() } else { "/home".to_owned() }
 }
 
-/// Leads on with the session's cookie.
-pub(super) fn signed_in(app: &App, cookie: &Cookie, next: &str) -> Result<Response, Failure> {
+/// What gives the session's cookie to the browser.
+pub(super) fn session_cookie(app: &App, cookie: &Cookie) -> Result<HeaderValue, Problem> {
     let secure = if app.config.web.is_secure() { "; Secure" } else { "" };
     let text = format!(
         "{}={}; Path=/; HttpOnly; SameSite=Lax; Max-Age={}{secure}",
@@ -127,20 +130,36 @@ pub(super) fn signed_in(app: &App, cookie: &Cookie, next: &str) -> Result<Respon
         cookie.0,
         logins::SESSION_S
     );
+    HeaderValue::from_str(&text).map_err(|e| Problem::internal(&e))
+}
+
+/// Leads on with the session's cookie.
+pub(super) fn signed_in(app: &App, cookie: &Cookie, next: &str) -> Result<Response, Failure> {
     let mut response = Redirect::to(&inside(next)).into_response();
-    let value = HeaderValue::from_str(&text).map_err(|e| Problem::internal(&e))?;
-    response.headers_mut().append(header::SET_COOKIE, value);
+    response.headers_mut().append(header::SET_COOKIE, session_cookie(app, cookie)?);
     Ok(response)
 }
 
-fn sign_in_page(app: &App, visit: &Visit, next: String, email: String, wrong: Option<String>) -> SignInPage {
+/// The page, with what was typed and why it did not work.
+fn sign_in_page(
+    app: &App,
+    (visit, here): (&Visit, &Here),
+    (next, email): (String, String),
+    wrong: Option<String>,
+) -> SignInPage {
     let people = app.showcase.get().map(|showcase| showcase.people.clone()).unwrap_or_default();
     let shell = visit.shell("Sign in");
-    SignInPage { shell, next, email, wrong, sign_up: app.config.web.sign_up, people }
+    let (sign_up, passkey_script) = (app.config.web.sign_up, here.script());
+    SignInPage { shell, next, email, wrong, sign_up, people, passkey_script }
 }
 
-async fn show_sign_in(State(app): State<App>, visit: Visit, Query(Next { next }): Query<Next>) -> Response {
-    page(&sign_in_page(&app, &visit, next, String::new(), None))
+async fn show_sign_in(
+    State(app): State<App>,
+    visit: Visit,
+    here: Here,
+    Query(Next { next }): Query<Next>,
+) -> Response {
+    page(&sign_in_page(&app, (&visit, &here), (next, String::new()), None))
 }
 
 #[derive(Deserialize)]
@@ -171,11 +190,14 @@ fn again(problem: Problem, show: impl FnOnce(String) -> Response) -> Result<Resp
 async fn sign_in(
     State(app): State<App>,
     visit: Visit,
+    here: Here,
     Form { fields: SignIn { email, password, next }, .. }: Form<SignIn>,
 ) -> Result<Response, Failure> {
     match logins::sign_in(&app, &email, &password, visit.peer).await {
         Ok(cookie) => signed_in(&app, &cookie, &next),
-        Err(problem) => again(problem, |wrong| page(&sign_in_page(&app, &visit, next, email, Some(wrong)))),
+        Err(problem) => {
+            again(problem, |wrong| page(&sign_in_page(&app, (&visit, &here), (next, email), Some(wrong))))
+        }
     }
 }
 
@@ -189,12 +211,14 @@ struct Token {
 async fn sign_in_with_token(
     State(app): State<App>,
     visit: Visit,
+    here: Here,
     Form { fields: Token { token, next }, .. }: Form<Token>,
 ) -> Result<Response, Failure> {
     match logins::sign_in_with_token(&app, &token, visit.peer).await {
         Ok(cookie) => signed_in(&app, &cookie, &next),
         Err(problem) => {
-            again(problem, |wrong| page(&sign_in_page(&app, &visit, next, String::new(), Some(wrong))))
+            let typed = (next, String::new());
+            again(problem, |wrong| page(&sign_in_page(&app, (&visit, &here), typed, Some(wrong))))
         }
     }
 }
