@@ -203,6 +203,11 @@ impl TestApp {
         self.call(Method::PATCH, path, token).json(body).send().await
     }
 
+    /// Where a browser finds it: passkeys work at names, not at addresses.
+    pub fn at_localhost(&self) -> String {
+        self.base.replace("127.0.0.1", "localhost")
+    }
+
     /// Its configuration.
     pub fn config(&self) -> &Config {
         &self.config

@@ -3,6 +3,7 @@
 mod accounts;
 mod audit;
 mod audit_looks;
+mod authenticator;
 mod devices;
 mod earnings;
 mod hostile;
@@ -12,6 +13,7 @@ mod market;
 mod market_looks;
 mod operator;
 mod operator_looks;
+mod passkeys;
 mod rentals;
 mod rentals_looks;
 mod rentals_may;

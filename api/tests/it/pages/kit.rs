@@ -138,11 +138,16 @@ impl<'a> Browser<'a> {
         if let Some(cookie) = self.cookie() {
             call = call.header("cookie", cookie);
         }
+        let mut kind = "application/x-www-form-urlencoded";
         for (name, value) in headers {
-            call = call.header(name, value);
+            if *name == "content-type" {
+                kind = value;
+            } else {
+                call = call.header(name, value);
+            }
         }
         if let Some(body) = body {
-            call = call.raw("application/x-www-form-urlencoded", body);
+            call = call.raw(kind, body);
         }
         let answer = call.open().await;
         for set in answer.headers().get_all("set-cookie") {
