@@ -126,7 +126,8 @@ impl Private {
         Ok(tx.commit().await?)
     }
 
-    /// Takes from an account whatever somebody may have left there who was not its person: tokens, and where money goes.
+    /// Takes from an account whatever somebody may have left there who was not its person: tokens, passkeys, and where
+    /// money goes.
     ///
     /// # Errors
     /// When the store fails.
@@ -134,6 +135,7 @@ impl Private {
         let mut tx = self.pool.begin().await?;
         let sql = "update tokens set revoked_at = ? where account = ? and revoked_at is null";
         sqlx::query(sql).bind(now.unix()).bind(key(account)).execute(&mut *tx).await?;
+        sqlx::query("delete from passkeys where account = ?").bind(key(account)).execute(&mut *tx).await?;
         let sql = "update accounts set refund_address = null, payout_address = null where id = ?";
         sqlx::query(sql).bind(key(account)).execute(&mut *tx).await?;
         Ok(tx.commit().await?)
