@@ -48,7 +48,13 @@
     note.append("Something on this page has changed. ", link);
     document.querySelector("main").prepend(note);
   };
-  let loading = false, again = false;
+  let loading = false, again = false, source;
+  const listen = () => {
+    if (source) source.close();
+    source = new EventSource(document.body.dataset.live);
+    source.addEventListener("changed", reload);
+  };
+  const subjects = (live) => new URL(live, location.href).searchParams.get("of");
   const reload = async () => {
     if (loading) { again = true; return; }
     if (dirty || document.querySelector("main [data-keep]")) { stale(); return; }
@@ -68,6 +74,12 @@
         if (notice && !main.querySelector(":scope > .notice")) main.prepend(notice);
         for (const id of open) { if (id && document.getElementById(id)) document.getElementById(id).open = true; }
         document.body.dataset.now = fresh.body.dataset.now;
+        const { live } = fresh.body.dataset;
+        if (live && subjects(live) !== subjects(document.body.dataset.live)) {
+          // It shows more than before, and hears of all of it.
+          document.body.dataset.live = live;
+          listen();
+        }
         clock();
         tick();
         if (focused && document.getElementById(focused)) document.getElementById(focused).focus();
@@ -77,8 +89,7 @@
     if (again) { again = false; reload(); }
   };
   if (document.body.dataset.live && window.EventSource) {
-    const source = new EventSource(document.body.dataset.live);
-    source.addEventListener("changed", reload);
+    listen();
     addEventListener("pagehide", () => source.close());
     addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
   }

@@ -161,7 +161,7 @@ impl Shell {
         }
     }
 
-    /// The same for a page that is told when one of these contracts or devices changes.
+    /// The same for a page that is told when one of these contracts, devices or settlements changes.
     #[must_use]
     pub fn live(self, of: impl IntoIterator<Item = String>) -> Self {
         let of: Vec<_> = of.into_iter().take(super::live::MAX_SUBJECTS).collect();

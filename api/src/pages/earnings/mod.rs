@@ -187,9 +187,12 @@ async fn show(
         assets.push(Earned::new(figures, names));
     }
     let devices = assets.iter().flat_map(|asset| &asset.figures.devices);
-    let devices: Vec<_> = devices.map(|device| device.device.to_string()).collect();
+    let moving =
+        |row: &&SettlementRow| !matches!(row.status, SettlementStatus::Settled | SettlementStatus::Withdrawn);
+    let moving = rows.iter().filter(moving).map(|row| row.settlement.to_string());
+    let subjects: Vec<_> = moving.chain(devices.map(|device| device.device.to_string())).collect();
     Ok(page(&EarningsPage {
-        shell: member.shell("Your earnings").live(devices),
+        shell: member.shell("Your earnings").live(subjects),
         assets,
         cut: cut.then_some(MAX_RUNNING),
         purses,

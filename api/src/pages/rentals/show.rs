@@ -191,8 +191,10 @@ pub async fn show(
     let erased = contract.erased_at.is_some();
     let erasure = if erased { Erasure::of(&app, id, epoch).await? } else { None };
     let title = rental.started.offer.title.clone();
+    let subjects = [id.to_string(), device.to_string()];
+    let subjects = subjects.into_iter().chain(settlements.iter().map(|row| row.settlement.to_string()));
     Ok(page(&RentalPage {
-        shell: member.shell(title).live([id.to_string(), device.to_string()]),
+        shell: member.shell(title).live(subjects),
         as_whom,
         now: member.visit.now,
         pay: Pay::of(&app, &contract, &rental, &member.visit),
