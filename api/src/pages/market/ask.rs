@@ -145,7 +145,7 @@ impl Asked {
             Some(asset) => {
                 self.max_price.read("an amount, such as 0.50", |text| Money::parse(text, asset).ok())
             }
-            None => self.max_price.read("choose what it is paid in", |_| None),
+            None => self.max_price.read("an amount, and choose what it is paid in", |_| None),
         };
         MarketFilter {
             max_price_per_hour: None,
