@@ -203,8 +203,8 @@ impl TestApp {
         self.call(Method::PATCH, path, token).json(body).send().await
     }
 
-    /// Where a browser finds it: passkeys work at names, not at addresses.
-    pub fn at_localhost(&self) -> String {
+    /// Where browsers find it: by name, for passkeys and cookies are bound to names.
+    pub fn site(&self) -> String {
         self.base.replace("127.0.0.1", "localhost")
     }
 

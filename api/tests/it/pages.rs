@@ -8,7 +8,7 @@ mod devices;
 mod earnings;
 mod hostile;
 pub mod kit;
-mod letters;
+pub mod letters;
 mod market;
 mod market_looks;
 mod operator;

@@ -27,6 +27,7 @@ use std::time::Duration;
 
 pub use chrome::Chrome;
 pub use fantoccini::key::Key;
+pub use faults::LOOKS;
 pub use tab::Tab;
 
 /// How long a page may take to show what a test waits for.

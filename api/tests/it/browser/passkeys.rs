@@ -18,7 +18,7 @@ async fn sign_up(tab: &Tab) {
 #[tokio::test(flavor = "multi_thread")]
 async fn somebody_signs_in_by_unlocking_the_phone() {
     let (app, chrome) = (TestApp::new().await, Chrome::start().await);
-    let ada = chrome.tab(&app.at_localhost()).await;
+    let ada = chrome.tab(&app.site()).await;
     let phone = ada.authenticator().await;
     sign_up(&ada).await;
     ada.fill("What to call it", "My phone").await;
@@ -45,7 +45,7 @@ async fn somebody_signs_in_by_unlocking_the_phone() {
     ada.press("Sign in with a passkey").await;
     ada.see("You sign in as ada@example.org").await;
 
-    let eve = chrome.tab(&app.at_localhost()).await;
+    let eve = chrome.tab(&app.site()).await;
     eve.authenticator().await;
     eve.open("/sign-in").await;
     eve.press("Sign in with a passkey").await;
@@ -62,7 +62,7 @@ async fn somebody_signs_in_by_unlocking_the_phone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_script_passkeys_are_not_offered() {
     let (app, chrome) = (TestApp::new().await, Chrome::start().await);
-    let tab = chrome.tab_without_script(&app.at_localhost()).await;
+    let tab = chrome.tab_without_script(&app.site()).await;
     tab.open("/sign-in").await;
     tab.see("With your password").await;
     tab.see_no("passkey").await;

@@ -10,7 +10,7 @@ use crate::app::TestApp;
 const PASSWORD: &str = "correct horse battery";
 
 /// The paths of this kind that were mailed, once there are as many.
-async fn mailed(app: &TestApp, kind: &str, wanted: usize) -> Vec<String> {
+pub async fn mailed(app: &TestApp, kind: &str, wanted: usize) -> Vec<String> {
     let folder = app.data().mail();
     let look = async {
         loop {

@@ -8,6 +8,9 @@ use super::{PHONE, Tab, WIDE};
 
 const AXE: &str = include_str!("../../../../../.vendor/axe-core/axe.min.js");
 
+/// What pages are looked at in.
+pub const LOOKS: [((u32, u32), &str); 2] = [(WIDE, "light"), (PHONE, "dark")];
+
 /// How much a page may move while it loads: what browsers call good.
 const SHIFT_MAX: f64 = 0.1;
 
@@ -61,12 +64,25 @@ impl Tab {
 
     /// [`Tab::sound`] in a wide light window, and on a dark phone, where the tab stays; loads the page anew for each.
     pub async fn sound_everywhere(&self) {
-        for ((width, height), colours) in [(WIDE, "light"), (PHONE, "dark")] {
-            self.size(width, height).await;
-            self.prefers("prefers-color-scheme", colours).await;
+        let faults = self.faults_everywhere().await;
+        assert!(faults.is_empty(), "{} is not sound:\n  {}", self.path().await, faults.join("\n  "));
+    }
+
+    /// [`Tab::faults`] in a wide light window, and on a dark phone.
+    pub async fn faults_everywhere(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        for (size, colours) in LOOKS {
+            self.look(size, colours).await;
             self.reload().await;
-            self.sound().await;
+            faults.extend(self.faults().await.iter().map(|fault| format!("{colours}: {fault}")));
         }
+        faults
+    }
+
+    /// The page gets a size and colours.
+    pub async fn look(&self, (width, height): (u32, u32), colours: &str) {
+        self.size(width, height).await;
+        self.prefers("prefers-color-scheme", colours).await;
     }
 
     /// Everything that is wrong with the page at its size, and with its console since the last call.
