@@ -41,9 +41,10 @@ create table devices (
 create unique index devices_by_position on devices (position);
 create index devices_by_owner on devices (owner, position);
 -- What an operator looks after is few among all devices: those that are lost, and those whose lease ended and whose data
--- is not proved to be erased.
-create index devices_by_lost on devices (position) where lost_since is not null;
-create index devices_by_unerased on devices (position) where lease_ended_at is not null and erased_at is null;
+-- is not proved to be erased. They are counted without a look at the rows: that needs the columns of the conditions.
+create index devices_by_lost on devices (position, lost_since) where lost_since is not null;
+create index devices_by_unerased on devices (position, lease_ended_at, erased_at)
+    where lease_ended_at is not null and erased_at is null;
 -- A registering device is known by its enrolment key. Not unique: nothing stops an owner from copying a key, and the
 -- domain decides what that means.
 create index devices_by_enrolment_key on devices (enrolment_key) where enrolment_key is not null;

@@ -194,7 +194,7 @@ pub(super) const UNERASED: &str = "lease_ended_at is not null and erased_at is n
 pub struct Devices;
 
 impl View for Devices {
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const DDL: &'static str = include_str!("../../../migrations/sqlite/views/devices.sql");
     type Row = DeviceRow;
 
