@@ -45,30 +45,31 @@ create table market (
 
 -- One index for each order of the market; after the order comes what breaks ties and continues a list, then everything
 -- that is filtered by. So a search that finds little looks at a hundred thousand narrow entries and not at as many rows.
+-- The words stand last: they are compared once nothing before them rules an entry out.
 -- `open` says nothing new, but the database asks for it.
-create index market_by_price on market (asset, price_key, device, open, memory_mib, disk_mib, cores, bandwidth_kbit_s, uptime_ppm, pieces_a, pieces_b)
+create index market_by_price on market (asset, price_key, device, open, memory_mib, disk_mib, cores, bandwidth_kbit_s, uptime_ppm, pieces_a, pieces_b, place, processor, words)
     where open = 1;
-create index market_by_any_price on market (price_key, device, open, asset, memory_mib, disk_mib, cores, bandwidth_kbit_s, uptime_ppm, pieces_a, pieces_b)
+create index market_by_any_price on market (price_key, device, open, asset, memory_mib, disk_mib, cores, bandwidth_kbit_s, uptime_ppm, pieces_a, pieces_b, place, processor, words)
     where open = 1;
-create index market_by_hour_price on market (hour_key, device, open, asset, memory_mib, disk_mib, cores, bandwidth_kbit_s, uptime_ppm, pieces_a, pieces_b, price_key)
+create index market_by_hour_price on market (hour_key, device, open, asset, memory_mib, disk_mib, cores, bandwidth_kbit_s, uptime_ppm, pieces_a, pieces_b, price_key, place, processor, words)
     where open = 1;
-create index market_by_day_price on market (day_key, device, open, asset, memory_mib, disk_mib, cores, bandwidth_kbit_s, uptime_ppm, pieces_a, pieces_b, price_key)
+create index market_by_day_price on market (day_key, device, open, asset, memory_mib, disk_mib, cores, bandwidth_kbit_s, uptime_ppm, pieces_a, pieces_b, price_key, place, processor, words)
     where open = 1;
-create index market_by_week_price on market (week_key, device, open, asset, memory_mib, disk_mib, cores, bandwidth_kbit_s, uptime_ppm, pieces_a, pieces_b, price_key)
+create index market_by_week_price on market (week_key, device, open, asset, memory_mib, disk_mib, cores, bandwidth_kbit_s, uptime_ppm, pieces_a, pieces_b, price_key, place, processor, words)
     where open = 1;
-create index market_by_month_price on market (month_key, device, open, asset, memory_mib, disk_mib, cores, bandwidth_kbit_s, uptime_ppm, pieces_a, pieces_b, price_key)
+create index market_by_month_price on market (month_key, device, open, asset, memory_mib, disk_mib, cores, bandwidth_kbit_s, uptime_ppm, pieces_a, pieces_b, price_key, place, processor, words)
     where open = 1;
-create index market_by_memory on market (memory_mib, device, open, asset, disk_mib, cores, bandwidth_kbit_s, uptime_ppm, pieces_a, pieces_b, price_key)
+create index market_by_memory on market (memory_mib, device, open, asset, disk_mib, cores, bandwidth_kbit_s, uptime_ppm, pieces_a, pieces_b, price_key, place, processor, words)
     where open = 1;
-create index market_by_disk on market (disk_mib, device, open, asset, memory_mib, cores, bandwidth_kbit_s, uptime_ppm, pieces_a, pieces_b, price_key)
+create index market_by_disk on market (disk_mib, device, open, asset, memory_mib, cores, bandwidth_kbit_s, uptime_ppm, pieces_a, pieces_b, price_key, place, processor, words)
     where open = 1;
-create index market_by_cores on market (cores, device, open, asset, memory_mib, disk_mib, bandwidth_kbit_s, uptime_ppm, pieces_a, pieces_b, price_key)
+create index market_by_cores on market (cores, device, open, asset, memory_mib, disk_mib, bandwidth_kbit_s, uptime_ppm, pieces_a, pieces_b, price_key, place, processor, words)
     where open = 1;
-create index market_by_bandwidth on market (bandwidth_kbit_s, device, open, asset, memory_mib, disk_mib, cores, uptime_ppm, pieces_a, pieces_b, price_key)
+create index market_by_bandwidth on market (bandwidth_kbit_s, device, open, asset, memory_mib, disk_mib, cores, uptime_ppm, pieces_a, pieces_b, price_key, place, processor, words)
     where open = 1;
-create index market_by_uptime on market (uptime_ppm, device, open, asset, memory_mib, disk_mib, cores, bandwidth_kbit_s, pieces_a, pieces_b, price_key)
+create index market_by_uptime on market (uptime_ppm, device, open, asset, memory_mib, disk_mib, cores, bandwidth_kbit_s, pieces_a, pieces_b, price_key, place, processor, words)
     where open = 1;
-create index market_by_position on market (position, device, open, asset, memory_mib, disk_mib, cores, bandwidth_kbit_s, uptime_ppm, pieces_a, pieces_b, price_key)
+create index market_by_position on market (position, device, open, asset, memory_mib, disk_mib, cores, bandwidth_kbit_s, uptime_ppm, pieces_a, pieces_b, price_key, place, processor, words)
     where open = 1;
 -- The places there are, one after another.
 create index market_by_place on market (place) where open = 1;

@@ -253,7 +253,7 @@ impl MarketRow {
 pub struct Market;
 
 impl View for Market {
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const DDL: &'static str = include_str!("../../../migrations/sqlite/views/market.sql");
     type Row = MarketRow;
 

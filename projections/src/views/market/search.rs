@@ -208,8 +208,8 @@ impl Views {
 
 /// The devices that a filter lets through, in order.
 ///
-/// What an index holds is asked of the index, entry by entry. What it does not hold (a text as it stands, what a unit of
-/// time costs) is asked of the row, and only if the index does not rule it out.
+/// What an index holds is asked of the index, entry by entry. What it does not hold (what a unit of time costs) is asked
+/// of the row, and only if the index does not rule it out.
 fn find(
     db: &Connection,
     wanted: &MarketFilter,
@@ -267,6 +267,7 @@ fn of_entry(wanted: &MarketFilter, sort: MarketSort) -> Filter {
     }
     // Whoever pays at most this for a unit of time finds a rate that is not higher.
     let rate = wanted.max_price.map(|(unit, price)| unit_rate_key(unit, price));
+    let small = |text: &Option<String>| text.as_ref().map(|text| small(text));
     filter
         .and_some("+memory_mib >= ?", wanted.min_memory_mib.as_ref())
         .and_some("+disk_mib >= ?", wanted.min_disk_mib.as_ref())
@@ -275,19 +276,16 @@ fn of_entry(wanted: &MarketFilter, sort: MarketSort) -> Filter {
         .and_some("+uptime_ppm >= ?", wanted.min_uptime_ppm.as_ref())
         .and_some("+price_key <= ?", price.map(hourly_key).as_ref())
         .and_some("+price_key <= ?", rate.as_ref())
+        .and_some("+place = ?", wanted.place.as_ref())
+        .and_some("instr(processor, ?) > 0", small(&wanted.processor).as_ref())
+        .and_some("instr(words, ?) > 0", small(&wanted.text).as_ref())
 }
 
 /// What only the row answers.
 fn of_row(wanted: &MarketFilter) -> Filter {
-    let mut filter = Filter::default().and_some("place = ?", wanted.place.as_ref());
-    for (column, text) in [("words", &wanted.text), ("processor", &wanted.processor)] {
-        let text = text.as_ref().map(|text| small(text));
-        filter = filter.and_some(&format!("instr({column}, ?) > 0"), text.as_ref());
-    }
-    match wanted.max_price {
-        Some((unit, price)) => filter.and(&format!("{} <= ?", unit_column(unit)), &written(price.minor())),
-        None => filter,
-    }
+    wanted.max_price.map_or_else(Filter::default, |(unit, price)| {
+        Filter::by(&format!("{} <= ?", unit_column(unit)), &written(price.minor()))
+    })
 }
 
 const fn unit_column(unit: Unit) -> &'static str {

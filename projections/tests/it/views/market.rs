@@ -11,6 +11,7 @@ use domain::{
     id::{ContractId, DeviceId, GatewayName, SettlementId},
     time::Time,
 };
+use fixtures::market::Commit;
 use projections::views::{
     Page, Views,
     contracts::{ContractScope, ContractStatus},
@@ -34,8 +35,12 @@ pub(super) struct World {
 
 impl World {
     pub(super) async fn new(seed: u64, appends: usize) -> Self {
+        Self::from_history(market(seed, appends)).await
+    }
+
+    pub(super) async fn from_history(history: Vec<Commit>) -> Self {
         let (folder, path) = fresh().await;
-        let events = recorded(market(seed, appends));
+        let events = recorded(history);
         fold(&path, &events).unwrap();
         let (mut devices, mut contracts) = (HashMap::new(), HashMap::new());
         let decoded = events.into_iter().map(|recorded| {

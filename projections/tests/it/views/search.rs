@@ -1,6 +1,7 @@
 //! Searching the market.
 
 use domain::{money::Asset, offer::Unit};
+use fixtures::market::{Crowd, Market};
 use projections::views::market::{MarketFilter, MarketRow, MarketSort};
 
 use super::market::World;
@@ -10,8 +11,18 @@ type Chosen<'a> = &'a dyn Fn(&MarketRow) -> bool;
 
 #[tokio::test]
 async fn the_market_is_filtered_sorted_and_paged_as_asked() {
-    let world = World::new(108, 2_000).await;
+    // Most of them wait to be rented.
+    let crowd = Crowd {
+        devices: 60,
+        idle: 50,
+        owner_every: 10,
+        renter_permille: 10,
+        term_s: 43_200,
+        quiet_percent: 80,
+    };
+    let world = World::from_history(Market::crowded(108, crowd).0.take(1_000).collect()).await;
     let all = world.views.market(MarketFilter::default(), MarketSort::Newest, None, 500).await.unwrap();
+    assert!(all.len() > 20, "{} can be rented", all.len());
     for sort in MarketSort::ALL {
         let (mut after, mut seen) = (None, Vec::new());
         loop {
@@ -39,6 +50,18 @@ async fn the_market_is_filtered_sorted_and_paged_as_asked() {
             }
         };
         assert!(seen.is_sorted_by(in_order), "{sort:?}");
+        // A search goes through the same rows in the same order, whatever it leaves out.
+        let wanted = MarketFilter { text: Some("S".into()), ..MarketFilter::default() };
+        let (mut after, mut found) = (None, Vec::new());
+        loop {
+            let page = world.views.market(wanted.clone(), sort, after, 2).await.unwrap();
+            let Some(last) = page.last() else { break };
+            after = Some(last.cursor(sort));
+            found.extend(page);
+        }
+        seen.retain(|row| row.words.contains('s'));
+        assert_eq!(found, seen, "{sort:?}");
+        assert!((1..all.len()).contains(&seen.len()), "{sort:?}: {} of {}", seen.len(), all.len());
     }
     let row = &all[0];
     let exact = MarketFilter {
@@ -59,7 +82,21 @@ async fn the_market_is_filtered_sorted_and_paged_as_asked() {
     for (sort, unit) in
         MarketSort::ALL.iter().zip([Unit::Hour, Unit::Day, Unit::Week, Unit::Month].iter().cycle())
     {
-        let filters: [(MarketFilter, Chosen<'_>); 5] = [
+        let filters: [(MarketFilter, Chosen<'_>); 8] = [
+            (MarketFilter { text: Some("rd".into()), ..MarketFilter::default() }, &|r| {
+                r.words.contains("rd")
+            }),
+            (MarketFilter { processor: Some("o".into()), ..MarketFilter::default() }, &|r| {
+                r.processor.contains('o')
+            }),
+            // A place is named exactly; only a text may be in letters of any size.
+            (
+                MarketFilter {
+                    place: row.place.as_ref().map(|place| place.to_uppercase()),
+                    ..MarketFilter::default()
+                },
+                &|_| false,
+            ),
             (MarketFilter { text: Some("oard 1".into()), ..MarketFilter::default() }, &|r| {
                 r.title.contains("oard 1")
             }),
