@@ -46,6 +46,8 @@ pub async fn market(views: &Views, usd: Asset) {
         ("text of few", of(&|f| f.text = Some("board 31415".into()))),
         ("text of none", of(&|f| f.text = Some("board 9x9".into()))),
         ("three letters of none", of(&|f| f.text = Some("xyz".into()))),
+        ("two letters of none", of(&|f| f.text = Some("9x".into()))),
+        ("processor in no processor", of(&|f| f.processor = Some("board".into()))),
         ("processor of all", of(&|f| f.processor = Some("cortex".into()))),
         ("processor of none", of(&|f| f.processor = Some("ryzen".into()))),
         ("memory of none", of(&|f| f.min_memory_mib = Some(1 << 30))),
