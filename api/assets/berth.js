@@ -21,7 +21,13 @@
   const tick = () => {
     const now = (Date.now() + offset) / 1000;
     for (const element of document.querySelectorAll("[data-until]")) {
-      element.textContent = span(Math.max(0, Math.floor(Number(element.dataset.until) - now)));
+      const left = Math.floor(Number(element.dataset.until) - now);
+      element.textContent = span(Math.max(0, left));
+      // What ran out is made anew by the server.
+      if (left < 0 && element.dataset.then === "fresh" && !document.hidden) {
+        delete element.dataset.then;
+        location.replace(location.href);
+      }
     }
     const since = now - Number(document.body.dataset.now);
     for (const element of document.querySelectorAll("[data-rate]")) {
@@ -53,11 +59,19 @@
     if (source) source.close();
     source = new EventSource(document.body.dataset.live);
     source.addEventListener("changed", reload);
+    source.addEventListener("error", () => { if (source.readyState === EventSource.CLOSED) stale(); });
+  };
+  // Whoever is among the page's parts with the keyboard, or has marked some of its text, would lose the place.
+  const busy = () => {
+    const at = document.activeElement, main = document.querySelector("main");
+    const there = at && at !== main && main.contains(at) && !at.id && at.matches(":focus-visible");
+    const marked = getSelection();
+    return dirty || there || (!marked.isCollapsed && main.contains(marked.anchorNode));
   };
   const subjects = (live) => new URL(live, location.href).searchParams.get("of");
   const reload = async () => {
     if (loading) { again = true; return; }
-    if (dirty || document.querySelector("main [data-keep]")) { stale(); return; }
+    if (busy() || document.querySelector("main [data-keep]")) { stale(); return; }
     loading = true;
     try {
       const at = new URL(location.href);
@@ -65,7 +79,7 @@
       const answer = await fetch(at, { headers: { accept: "text/html" }, redirect: "manual" });
       const text = await answer.text();
       const fresh = answer.ok && new DOMParser().parseFromString(text, "text/html");
-      if (fresh && fresh.querySelector("main") && !dirty) {
+      if (fresh && fresh.querySelector("main") && !busy()) {
         const focused = document.activeElement && document.activeElement.id;
         const main = document.querySelector("main");
         const open = [...main.querySelectorAll("details[open]")].map((d) => d.id);
@@ -83,13 +97,18 @@
         clock();
         tick();
         if (focused && document.getElementById(focused)) document.getElementById(focused).focus();
-      } else if (answer.status !== 0 && !answer.ok) stale();
+      } else stale();
     } catch { /* The stream connects again, and tells again. */ }
     loading = false;
     if (again) { again = false; reload(); }
   };
   if (document.body.dataset.live && window.EventSource) {
     listen();
+    // Browsers have few connections to one host: pages that nobody looks at hold none.
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) source.close();
+      else { listen(); reload(); }
+    });
     addEventListener("pagehide", () => source.close());
     addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
   }

@@ -43,7 +43,7 @@ pub const SESSION_S: Seconds = 30 * 86_400;
 /// Seconds after which a session that nobody uses ends.
 pub const IDLE_S: Seconds = 7 * 86_400;
 /// Seconds for which a mailed code works.
-const CODE_S: Seconds = 86_400;
+pub const CODE_S: Seconds = 86_400;
 /// Seconds in which tries are counted together.
 const WINDOW_S: Seconds = 900;
 /// Tries with one address from one network.
@@ -51,7 +51,7 @@ const MAX_TRIES: i64 = 10;
 /// Tries with one address from everywhere.
 const MAX_TRIES_OF_ADDRESS: i64 = 300;
 /// Tries of one peer: many people may share one address of the network.
-const MAX_TRIES_OF_PEER: i64 = 100;
+const MAX_TRIES_OF_PEER: i64 = 300;
 /// Letters to one address that one network asks for.
 const MAX_LETTERS: i64 = 3;
 /// Letters to one address in a day.
@@ -391,6 +391,15 @@ pub async fn forgotten(app: &App, email: &str, peer: Option<IpAddr>) -> Result<(
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a code that proves an address would be taken.
+///
+/// # Errors
+/// When it would not.
+pub async fn check_confirmation(app: &App, code: &str) -> Result<(), Problem> {
+    let (hash, now) = (Digest::of(code.as_bytes()), app.clock.time());
+    if app.private.knows_code(hash, CodePurpose::Confirm, now).await? { Ok(()) } else { Err(dead_link()) }
 }
 
 /// Whether a code to choose a new password would be taken.

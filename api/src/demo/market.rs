@@ -146,8 +146,8 @@ impl Market {
         };
         Ok(Self {
             ada: somebody("Ada", Role::Owner, Some(ADA)).await?,
-            auditor: somebody("Auditor", Role::Auditor, None).await?,
-            operator: somebody("Operator", Role::Operator, None).await?,
+            auditor: somebody("Audrey", Role::Auditor, None).await?,
+            operator: somebody("Oscar", Role::Operator, None).await?,
             rita: Renter { name: "Rita", buyer: bazaar.node.buyer() },
             ron: Renter { name: "Ron", buyer: bazaar.node.buyer() },
             rosa: Renter { name: "Rosa", buyer: bazaar.node.buyer() },

@@ -10,12 +10,10 @@ use domain::{
     device::{Device, DeviceEvent},
     event::Position,
     id::{ContractId, SettlementId},
-    key::Digest,
     money::Money,
     settlement::{Settlement, SettlementKind, Status},
     wire::Receipt,
 };
-use projections::private::CodePurpose;
 
 use super::{
     Letter,
@@ -54,9 +52,6 @@ pub(super) async fn compose(app: &App, letter: Letter, name: Option<&str>) -> an
         }
         Letter::Erased { position } => erased(app, position, name).await?,
         Letter::Settled { settlement } => settled(app, settlement, name).await?,
-        // Its link was used, replaced, or waited too long.
-        Letter::ConfirmAddress { token } if !works(app, CodePurpose::Confirm, &token).await? => None,
-        Letter::ResetPassword { token } if !works(app, CodePurpose::Reset, &token).await? => None,
         Letter::ConfirmAddress { token } => {
             Some(ConfirmAddress { page: link(app, &format!("confirm/{token}")) }.text(name))
         }
@@ -64,10 +59,6 @@ pub(super) async fn compose(app: &App, letter: Letter, name: Option<&str>) -> an
             Some(ResetPassword { page: link(app, &format!("reset/{token}")) }.text(name))
         }
     })
-}
-
-async fn works(app: &App, purpose: CodePurpose, code: &str) -> anyhow::Result<bool> {
-    Ok(app.private.knows_code(Digest::of(code.as_bytes()), purpose, app.clock.time()).await?)
 }
 
 fn link(app: &App, path: &str) -> String {

@@ -16,8 +16,19 @@ use lettre::{
 
 use super::letters::{Text, one_line};
 
+/// The longest line that is sent as it is, in bytes (RFC 5322: 998).
+const MAX_LINE: usize = 990;
 /// The longest subject, in characters.
 const MAX_SUBJECT: usize = 150;
+
+/// What a mail's text must go through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Mail servers, of which some know seven bits only.
+    Sent,
+    /// People, who read the file as it is: no link is cut into lines.
+    Read,
+}
 
 /// A mail of a cause: whoever sees the same one twice sees the same `Message-ID`.
 ///
@@ -29,15 +40,20 @@ pub(super) fn message(
     text: &Text,
     cause: &str,
     at: DateTime<Utc>,
+    form: Form,
 ) -> anyhow::Result<Message> {
     let id = Digest::of(format!("berth mail {cause}").as_bytes()).to_string();
     let id = format!("<{}@{}>", &id[..id.len().min(40)], from.email.domain());
     let subject: String = one_line(&text.subject).chars().take(MAX_SUBJECT).collect();
     // The last line is ended for us.
     let body = text.body.trim_end().to_owned();
-    let body = match body.is_ascii() {
-        true => Body::new(body),
-        false => {
+    // What no line of a mail can hold is encoded.
+    let holds = body.lines().all(|line| line.len() <= MAX_LINE) && !body.contains(['\0', '\r']);
+    let as_it_is = |encoding| Body::dangerous_pre_encoded(body.replace('\n', "\r\n").into_bytes(), encoding);
+    let body = match (body.is_ascii(), form) {
+        (true, _) if holds => as_it_is(ContentTransferEncoding::SevenBit),
+        (false, Form::Read) if holds => as_it_is(ContentTransferEncoding::EightBit),
+        _ => {
             Body::new_with_encoding(body, ContentTransferEncoding::QuotedPrintable).unwrap_or_else(Body::new)
         }
     };
@@ -77,7 +93,7 @@ mod tests {
         let from = "Berth <berth@example.org>".parse().unwrap();
         let text = Text { subject: subject.into(), body: body.into() };
         let at = DateTime::from_timestamp(1_795_338_000, 0).unwrap();
-        let message = message(&from, to, &text, "rental-1", at).unwrap();
+        let message = message(&from, to, &text, "rental-1", at, Form::Sent).unwrap();
         String::from_utf8(message.formatted()).unwrap()
     }
 

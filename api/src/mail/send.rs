@@ -14,11 +14,11 @@ use projections::private::{Attention, Mail, MailEnd};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    To, address_of, compose, letter,
-    message::message,
+    Letter, To, address_of, compose, letter,
+    message::{Form, message},
     transport::{Failure, Transport},
 };
-use crate::app::App;
+use crate::{app::App, logins};
 
 /// How often is looked for what is due.
 const POLL: Duration = Duration::from_millis(500);
@@ -164,6 +164,10 @@ impl Sender<'_> {
     /// The mail as it is now; none when there is nobody to send it to, or nothing to say.
     async fn write(&self, mail: &Mail) -> anyhow::Result<Option<Message>> {
         let (to, letter) = letter::unseal(self.app, &mail.cause, &mail.sealed)?;
+        let holds_code = matches!(letter, Letter::ConfirmAddress { .. } | Letter::ResetPassword { .. });
+        if holds_code && self.app.clock.time().since(mail.due_at) >= logins::CODE_S {
+            return Ok(None);
+        }
         let (name, address) = match to {
             To::Address(address) => (None, Some(address)),
             To::Account(account) => {
@@ -178,7 +182,8 @@ impl Sender<'_> {
         };
         let Some(text) = compose::compose(self.app, letter, name.as_deref()).await? else { return Ok(None) };
         let to = Mailbox::new(name, address);
-        message(&self.from, to, &text, &mail.cause, self.app.clock.now()).context("a header").map(Some)
+        let form = if self.transport.is_final() { Form::Sent } else { Form::Read };
+        message(&self.from, to, &text, &mail.cause, self.app.clock.now(), form).context("a header").map(Some)
     }
 
     async fn failed(&self, mail: &Mail, failure: Failure) -> anyhow::Result<Came> {

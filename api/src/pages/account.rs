@@ -258,7 +258,7 @@ async fn issue_token(
     let until = match days {
         None => None,
         Some(Some(days)) => Some(member.visit.now.plus(i64::from(days) * 86_400)),
-        Some(None) => return Err(Problem::invalid("days must be a whole number from 1").into()),
+        Some(None) => return Err(Problem::invalid("days must be a whole number from 1 to 65535").into()),
     };
     let id = Uuid::new_v5(&member.account().0, id.as_bytes());
     match accounts::issue_token_once(&app, id, member.account(), &label, roles, until).await? {

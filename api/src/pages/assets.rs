@@ -51,7 +51,7 @@ pub fn passkeys() -> &'static str {
 pub fn routes() -> Router<App> {
     Router::new()
         .route("/assets/{digest}/{name}", get(asset))
-        .route("/favicon.ico", get(|| async { file(&FILES[2], "public, max-age=86400") }))
+        .route("/favicon.ico", get(|| async { file(&FILES[3], "public, max-age=86400") }))
 }
 
 /// A file under its own digest only: during an update another server may have another content of that name.

@@ -72,6 +72,18 @@ pub struct FailurePage {
     pub request: String,
 }
 
+/// What people are told to do: programs are told other things.
+fn advice(problem: &Problem) -> &'static str {
+    match problem.status() {
+        StatusCode::NOT_FOUND => "Check the address, or begin at the market.",
+        StatusCode::FORBIDDEN if problem.kind() == "forbidden" => {
+            "Sign in as somebody who may, or ask an operator."
+        }
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => "Go back, mend it and send it again.",
+        _ => problem.action(),
+    }
+}
+
 /// Shows a "no".
 pub fn page(visit: &Visit, problem: &Problem) -> Response {
     let status = problem.status();
@@ -86,7 +98,7 @@ pub fn page(visit: &Visit, problem: &Problem) -> Response {
         shell: visit.shell(what),
         what,
         detail: problem.detail().to_owned(),
-        action: problem.action().to_owned(),
+        action: advice(problem).to_owned(),
         request: visit.request.to_string(),
     };
     let mut response = render(&page);

@@ -7,14 +7,19 @@
 //! # Correctness
 //! Nothing but "something changed" is told, and only of what the visitor may see. The first position that is looked at is
 //! the one the views had reached when the stream was opened, and the page was made before, so what happens in between is
-//! told: a page is never left outdated. At most [`MAX_STREAMS`] are open. Whoever signed out is told nothing more: the
+//! told: a page is never left outdated. At most [`MAX_STREAMS`] are open, [`MAX_OF_ACCOUNT`] of one account. Whoever signed out is told nothing more: the
 //! stream ends, and the browser, which connects again, is told with 204 to let it be.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     extract::State,
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
     response::{
         IntoResponse, Response, Sse,
         sse::{Event, KeepAlive},
@@ -23,13 +28,16 @@ use axum::{
 use domain::{
     account::Role,
     event::Position,
-    id::{ContractId, DeviceId, SettlementId},
+    id::{AccountId, ContractId, DeviceId, SettlementId},
     key::Digest,
 };
 use futures_util::stream;
 use projections::views::timeline::Subject;
 use serde::Deserialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 use uuid::Uuid;
 
 use super::{failure::Failure, visit::Member};
@@ -39,11 +47,41 @@ use crate::{app::App, error::Problem, http::extract::Query, logins};
 pub const MAX_SUBJECTS: usize = 60;
 /// Streams open at once.
 const MAX_STREAMS: usize = 2_000;
-/// The shortest time between two looks.
-const PAUSE: Duration = Duration::from_millis(700);
+/// Streams of one account.
+const MAX_OF_ACCOUNT: usize = 24;
+/// How long a stream lasts; the browser connects again, and who it is for is asked anew.
+const LIFE: Duration = Duration::from_secs(600);
 
-static STREAMS: std::sync::LazyLock<Arc<Semaphore>> =
-    std::sync::LazyLock::new(|| Arc::new(Semaphore::new(MAX_STREAMS)));
+static STREAMS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(MAX_STREAMS)));
+static PLACES: Mutex<BTreeMap<AccountId, usize>> = Mutex::new(BTreeMap::new());
+
+/// One of the streams that an account may have.
+struct Place(AccountId);
+
+impl Place {
+    fn take(account: AccountId) -> Option<Self> {
+        let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = places.entry(account).or_default();
+        *taken += 1;
+        let free = *taken <= MAX_OF_ACCOUNT;
+        drop(places);
+        // Dropped, it is given back: also one too many.
+        Some(Self(account)).filter(|_| free)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = places.get_mut(&self.0).map(|taken| {
+            *taken -= 1;
+            *taken
+        });
+        if left == Some(0) {
+            places.remove(&self.0);
+        }
+    }
+}
 
 /// What a page wants to hear of.
 #[derive(Debug, Deserialize)]
@@ -61,12 +99,24 @@ enum Scope {
     Subjects(Vec<Subject>),
 }
 
+impl Scope {
+    /// The shortest time between two looks: some page is always outdated where everything counts.
+    const fn pause(&self) -> Duration {
+        match self {
+            Self::All => Duration::from_secs(3),
+            Self::Subjects(_) => Duration::from_millis(700),
+        }
+    }
+}
+
 struct Watch {
     app: App,
     scope: Scope,
     after: Option<Position>,
     session: Digest,
+    until: Instant,
     _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 /// What the visitor may hear of.
@@ -98,10 +148,13 @@ async fn scope(app: &App, member: &Member, wanted: &Wanted) -> Result<Scope, Pro
 }
 
 impl Watch {
-    /// The next position that concerns the page; `None` when the visitor has signed out or the server stops.
+    /// The next position that concerns the page; `None` when the visitor has signed out, the server stops, or it is time
+    /// to ask anew who listens.
     async fn next(&mut self) -> Option<Position> {
         let mut log = self.app.executor.log().follow();
+        let stop = self.app.stop.clone();
         loop {
+            let head = *log.borrow_and_update();
             let found = match self.look().await {
                 Ok(found) => found,
                 Err(e) => {
@@ -113,14 +166,17 @@ impl Watch {
                 self.after = Some(position);
                 return self.is_signed_in().await.then_some(position);
             }
-            let stop = self.app.stop.clone();
+            // What the views do not hold yet is looked for again, though the log says nothing new.
+            let behind = head > self.app.views.checkpoint().await.ok()?.checked_sub(1);
             tokio::select! {
                 () = stop.cancelled() => return None,
-                changed = log.changed() => changed.ok()?,
+                () = tokio::time::sleep_until(self.until) => return None,
+                changed = log.changed(), if !behind => changed.ok()?,
+                () = std::future::ready(()), if behind => {}
             }
             tokio::select! {
                 () = stop.cancelled() => return None,
-                () = tokio::time::sleep(PAUSE) => {}
+                () = tokio::time::sleep(self.scope.pause()) => {}
             }
         }
     }
@@ -139,12 +195,8 @@ impl Watch {
             return Ok(None);
         }
         let Scope::Subjects(subjects) = &self.scope else { return Ok(reached) };
-        for subject in subjects {
-            if !self.app.views.timeline(*subject, self.after, 1).await?.is_empty() {
-                return Ok(reached);
-            }
-        }
-        Ok(None)
+        let news = self.app.views.has_news(subjects.clone(), self.after).await?;
+        Ok(reached.filter(|_| news))
     }
 }
 
@@ -155,6 +207,7 @@ impl Watch {
 pub async fn stream(
     State(app): State<App>,
     member: Option<Member>,
+    headers: HeaderMap,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Failure> {
     let Some(member) = member else { return Ok(StatusCode::NO_CONTENT.into_response()) };
@@ -163,16 +216,21 @@ pub async fn stream(
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail, "load the page by hand")
     };
     let permit = STREAMS.clone().try_acquire_owned().map_err(|_| full())?;
+    let place = Place::take(member.account()).ok_or_else(full)?;
     let scope = scope(&app, &member, &wanted).await?;
-    let after = match wanted.after {
+    // A browser that connects again says what it has heard of.
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+    let after = match last.or(wanted.after) {
         Some(after) => Some(after),
         None => app.views.checkpoint().await?.checked_sub(1),
     };
-    let watch = Watch { app, scope, after, session: member.visitor.session, _permit: permit };
+    let (session, until) = (member.visitor.session, Instant::now() + LIFE);
+    let watch = Watch { app, scope, after, session, until, _permit: permit, _place: place };
     let events = stream::unfold(watch, |mut watch| async {
         let position = watch.next().await?;
         // Browsers pass over an event without data.
-        let event = Event::default().event("changed").data(position.to_string());
+        let position = position.to_string();
+        let event = Event::default().event("changed").id(&position).data(&position);
         Some((Ok::<_, Infallible>(event), watch))
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response())

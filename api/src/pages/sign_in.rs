@@ -336,8 +336,13 @@ async fn reset(
     }
 }
 
-async fn show_confirm(visit: Visit, Path(_): Path<String>) -> Response {
-    page(&letter_page(&visit, LetterForm::Confirm, None))
+async fn show_confirm(
+    State(app): State<App>,
+    visit: Visit,
+    Path(code): Path<String>,
+) -> Result<Response, Failure> {
+    logins::check_confirmation(&app, &code).await?;
+    Ok(page(&letter_page(&visit, LetterForm::Confirm, None)))
 }
 
 async fn confirm(

@@ -194,8 +194,11 @@ pub async fn enter(State(app): State<App>, mut request: Request, next: Next) -> 
         return failure::page(&visit, &problem);
     }
     request.extensions_mut().insert(visit.clone());
+    // What a script sends as JSON is answered so.
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let by_script = kind.is_some_and(|kind| kind.starts_with("application/json"));
     let response = next.run(request).await;
-    match response.extensions().get::<Problem>() {
+    match response.extensions().get::<Problem>().filter(|_| !by_script) {
         Some(problem) => failure::page(&visit, problem),
         None => response,
     }

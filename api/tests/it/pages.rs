@@ -6,6 +6,7 @@ mod audit_looks;
 mod authenticator;
 mod devices;
 mod earnings;
+mod guarded;
 mod hostile;
 pub mod kit;
 pub mod letters;

@@ -89,7 +89,7 @@ pub enum ContractRefusal {
     #[error("the owner no longer offers the device")]
     NotOffered,
     /// The quote is too old or of another time.
-    #[error("the quote no longer stands; ask for a new one")]
+    #[error("the quote no longer stands; look at a fresh one")]
     QuoteExpired,
     /// There is no such segment.
     #[error("the rental has no segment {0}")]

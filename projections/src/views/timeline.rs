@@ -57,6 +57,9 @@ impl Column for Subject {
     }
 }
 
+/// Things that belong to one contract, at most.
+const MAX_SUBJECTS: usize = 10_000;
+
 /// Positions in one chunk.
 const CHUNK: Position = 1 << 16;
 
@@ -312,6 +315,26 @@ impl Views {
         Ok(positions.filter(|position| *position >= from).take(wanted).collect())
     }
 
+    /// Whether something has happened to one of these things after a position.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn has_news(&self, of: Vec<Subject>, after: Option<Position>) -> Result<bool, ViewError> {
+        let from = after.map_or(0, |after| after + 1);
+        self.ask(move |db| {
+            for subject in of {
+                let filter = Filter::by("subject = ?", &subject).and("chunk >= ?", &(from / CHUNK));
+                // Only the first chunk may hold nothing that is new.
+                let rows: Vec<TimelineRow> = filter.select(db, "order by chunk limit 2")?;
+                if rows.iter().flat_map(TimelineRow::positions).any(|position| position >= from) {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+        .await
+    }
+
     /// As [`Views::timeline`] for a contract with the orders that paid it and the settlements that it led to.
     ///
     /// # Errors
@@ -339,6 +362,15 @@ impl Views {
                 }
             }
             subjects.push(SettlementId::payout(contract).into());
+            // What moved only in part is owed again.
+            let mut at = 0;
+            while let Some(Subject(id)) = subjects.get(at).copied() {
+                let rest = SettlementId::rest_of(SettlementId(id));
+                if subjects.len() < MAX_SUBJECTS && self.settlement(rest).await?.is_some() {
+                    subjects.push(rest.into());
+                }
+                at += 1;
+            }
         }
         let mut found = Vec::new();
         for subject in subjects {

@@ -114,7 +114,7 @@ impl Told for Contract {
             Field::new("paid", with_asset(money(paid))),
             Field::new("refunded", with_asset(money(refunded(rental)))),
         ];
-        if let Some(pending) = &rental.pending {
+        if let Some(pending) = rental.pending.as_ref().filter(|_| rental.ended.is_none()) {
             let until = show::when(pending.lapses_at);
             let wanted = format!("{} for {}, until {until}", show::span(pending.term_s), pending.price);
             facts.push(Field::new("extension that waits to be paid", wanted));

@@ -121,7 +121,9 @@ fn plain(key: &str, value: &Value) -> Option<Field> {
         }
         Value::Bool(yes) => Some(Field::new("", if *yes { "yes" } else { "no" })),
         Value::Number(number) => match number.as_i64() {
-            Some(seconds) if key.ends_with("_s") => Some(Field::new("", show::span(seconds))),
+            Some(seconds) if key.ends_with("_s") && !key.ends_with("bit_s") => {
+                Some(Field::new("", show::span(seconds)))
+            }
             _ => Some(Field::new("", number)),
         },
         _ => None,
@@ -143,7 +145,7 @@ fn named(key: &str, text: &str) -> Option<Thing> {
 
 /// A name of the program in words: `lapses_at` becomes `lapses at`, `term_s` is a term.
 pub fn words(key: &str) -> String {
-    let key = key.strip_suffix("_s").unwrap_or(key);
+    let key = if key.ends_with("bit_s") { key } else { key.strip_suffix("_s").unwrap_or(key) };
     key.replace('_', " ")
 }
 

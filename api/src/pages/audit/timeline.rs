@@ -178,6 +178,8 @@ async fn show(app: &App, member: &Member, thing: Thing, wanted: Wanted) -> Resul
     };
     let mut summary = facts::as_of(app, &thing, until).await?;
     let held = Held::of(&thing, &all, &derived);
+    // What waits in a purse leaves escrow together with others' payouts, which no contract's history holds.
+    let held = if in_purse(app, &thing).await? { HeldAfter::default() } else { held };
     summary.extend(slider.last.filter(|_| !slider.beyond).and_then(|last| held.at(last)));
     let names = told::names(app, &events).await?;
     let told = |recorded: &Recorded| {
@@ -229,7 +231,16 @@ impl Held {
     }
 }
 
+/// Whether a contract's payout was put into a purse.
+async fn in_purse(app: &App, thing: &Thing) -> Result<bool, Problem> {
+    let Thing::Contract(contract) = thing else { return Ok(false) };
+    let Some(row) = app.views.contract(*contract).await? else { return Ok(false) };
+    let pays = row.payout.is_some_and(|payout| !payout.is_zero());
+    Ok(pays && app.views.settlement(SettlementId::payout(*contract)).await?.is_none())
+}
+
 /// What escrow held after each entry.
+#[derive(Default)]
 struct HeldAfter {
     after: Vec<(Position, String)>,
     known_to: Option<Position>,

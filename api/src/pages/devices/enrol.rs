@@ -109,7 +109,7 @@ pub(super) async fn enrol(
 #[derive(Deserialize)]
 pub(super) struct Seen {
     /// The device's revision.
-    revision: Revision,
+    revision: Option<Revision>,
 }
 
 /// Replaces a device's key, and shows the new one.
@@ -121,6 +121,8 @@ pub(super) async fn replace_key(
     Form { fields: Seen { revision }, id }: Form<Seen>,
 ) -> Result<Response, Failure> {
     kept(&app, &member, device).await?;
+    let seen = || Problem::invalid("the form does not say which state of the device it is about");
+    let revision = revision.ok_or_else(seen)?;
     // Sent once more by the browser, it would replace the key that it has shown.
     match devices::replace_key(&app, device, Some(Some(revision)), &member.by_form(id)).await {
         Ok(enrolled) => key_page(&app, &member, &headers, &enrolled, true).await,

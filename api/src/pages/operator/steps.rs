@@ -38,6 +38,8 @@ pub struct Typed {
     pub reference: String,
     /// What arrived.
     pub moved: String,
+    /// Whether it is meant that more arrived than was due.
+    pub beyond: String,
     /// What the network took on top.
     pub network_fee: String,
     /// Why it failed or is in doubt.
@@ -67,6 +69,11 @@ impl Typed {
             "" => due,
             text => amount("what arrived", text, due.asset())?,
         };
+        if moved.minor() > due.minor() && self.beyond != "yes" {
+            return Err(Problem::invalid(format!(
+                "what arrived is more than the {due} that was due: tick the box if it really is"
+            )));
+        }
         let (reference, network_fee) = (self.reference.trim().to_owned(), self.network_fee(due.asset())?);
         Ok(Movement { reference, moved, network_fee })
     }

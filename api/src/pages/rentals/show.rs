@@ -126,7 +126,7 @@ impl RentalPage {
 #[must_use]
 pub const fn verdict(verdict: SegmentVerdict) -> &'static str {
     match verdict {
-        SegmentVerdict::Pending => "open",
+        SegmentVerdict::Pending => "not divided yet",
         SegmentVerdict::Closed => "paid out",
         SegmentVerdict::Disputed => "disputed",
         SegmentVerdict::Decided => "decided by the moderator",

@@ -96,7 +96,7 @@ async fn the_list_tells_how_each_device_is() {
     app.register(&device).await.ok();
     says("connected not on the market").await;
     publish(&browser, &device.id, &[]).await.ok().says("The offer is on the market");
-    says("connected listed 0.60 USD an hour").await;
+    says("connected listed – – – 0.60 USD an hour").await;
     app.advance(93);
     says("delayed listed").await;
     app.check_in(&device).await.ok();

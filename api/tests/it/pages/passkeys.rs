@@ -323,7 +323,7 @@ async fn passkeys_are_not_offered_where_browsers_have_none() {
 async fn signing_in_with_passkeys_is_counted_by_peer() {
     let app = site().await;
     let nobody = Browser::new(&app);
-    for _ in 0..100 {
+    for _ in 0..300 {
         ask_to_sign_in(&nobody).await;
     }
     let asked = send(&nobody, "/sign-in/passkey/challenge", &json!({})).await;

@@ -40,11 +40,10 @@ async fn every_page_and_form_of_an_owner_is_for_those_it_is_for() {
     // What each form comes to when it is filled in wrongly, so that nothing changes for the next.
     let refused = [303, 422, 404, 403, 403, 403, 422];
     let mut forms = vec![("/earnings/release".to_owned(), [303, 422, 422, 403, 403, 403, 403])];
-    for form in ["name", "retirement", "transfer", "agent.json", "offer"] {
+    for form in ["name", "retirement", "transfer", "agent.json", "offer", "enrolment-key"] {
         forms.push((format!("{device}/{form}"), refused));
     }
     forms.push((format!("{device}/offer/withdrawal"), [303, 303, 404, 403, 403, 403, 303]));
-    forms.push((format!("{device}/enrolment-key"), [303, 200, 404, 403, 403, 403, 200]));
     forms.push(("/devices/new".into(), [303, 422, 422, 403, 403, 403, 403]));
     for (path, wanted) in forms {
         let mut got = [0; WHO];
