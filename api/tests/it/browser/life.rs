@@ -119,7 +119,7 @@ async fn end(test: &TestApp, renter: &Tab, rita: &Who, contract: &str) {
     renter.follow("End it early").await;
     let quote = test.get(&format!("/v1/contracts/{contract}/refund-quote"), &rita.token).await.ok();
     let total = shown(&quote["total"]);
-    renter.see(&format!("What was not used goes back to the renter: {total} ")).await;
+    renter.see(&format!("What was not used goes back: {total} ")).await;
     renter.see(&format!("The owner gets {}", shown(&quote["owner"]))).await;
     renter.see(&format!("The operator gets {}", shown(&quote["fee"]))).await;
     for refund in quote["refunds"].as_array().unwrap() {

@@ -12,7 +12,8 @@ async fn sign_up(tab: &Tab) {
     tab.fill("Mail address", "ada@example.org").await;
     tab.fill("Password", PASSWORD).await;
     tab.press("Open the account").await;
-    tab.see("Your account").await;
+    tab.see("Your rentals").await;
+    tab.open("/account").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
