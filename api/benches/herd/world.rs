@@ -70,7 +70,9 @@ impl World {
         for number in 0..plan.devices {
             let by = app.by_system(SystemPart::Cli, None);
             let enrolled =
-                devices::enrol(&app, owner, &format!("device {number}"), &by).await.expect("enrolled");
+                devices::enrol(&app, owner, &format!("device {number}"), devices::Again::Refuse, &by)
+                    .await
+                    .expect("enrolled");
             let key = SigningKey::from_bytes(&Digest::of(&number.to_le_bytes()).0);
             let id = enrolled.device;
             devices::register(&app, id, registration(&key), &by).await.expect("registered");
