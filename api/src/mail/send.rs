@@ -176,7 +176,9 @@ impl Sender<'_> {
             }
         };
         let Some(address) = address else { return Ok(None) };
-        let Ok(address) = address.trim().parse() else {
+        // Between quotation marks an address may hold anything, by its grammar.
+        let plain = Some(address.trim()).filter(|address| !address.chars().any(char::is_control));
+        let Some(Ok(address)) = plain.map(str::parse) else {
             tracing::info!(cause = mail.cause, "what is given as an address is none; no mail is sent there");
             return Ok(None);
         };
