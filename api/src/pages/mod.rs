@@ -41,7 +41,7 @@ use axum::{
 };
 use tower_http::csrf::CsrfLayer;
 
-use crate::{app::App, http::frame};
+use crate::{app::App, error::Problem, http::frame};
 
 /// Every page.
 pub fn router(app: &App) -> Router<App> {
@@ -80,6 +80,9 @@ async fn no_such_path(request: Request) -> Response {
         accept.is_some_and(|accept| accept.contains("text/html"))
     };
     let for_program = request.uri().path().starts_with("/v1/") || !wants_page(request.headers());
-    let problem = frame::no_such_path().await;
-    if for_program { problem.into_response() } else { failure::Failure::from(problem).into_response() }
+    let mut response = frame::no_such_path().await.into_response();
+    if for_program {
+        response.extensions_mut().remove::<Problem>();
+    }
+    response
 }
