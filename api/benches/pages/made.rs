@@ -84,7 +84,7 @@ pub async fn pages(app: &App, people: &People) -> anyhow::Result<()> {
     heading("pages: the owner", "KB");
     let owner = Visitor::new(app, &router, Some(*owner)).await?;
     let (its, offer) = (format!("/devices/{device}"), format!("/devices/{device}/offer"));
-    owner.time(&["/home", "/devices", "/devices/new", &its, &offer, "/earnings", "/account"]).await;
+    owner.time(&["/devices", "/devices/new", &its, &offer, "/earnings", "/account"]).await;
     owner.time(&[&format!("/rentals/{contract}"), "/account/tokens"]).await;
 
     heading("pages: the renter", "KB");

@@ -113,6 +113,7 @@ pub async fn big_marketplace(
     let views = Views::open(data.views())?;
     let people = choose(&views, heavy, size, events, now).await?;
     name(&data, &views, &people).await?;
+    api::keys::Keys::open(&data.keys(), people.now())?;
     std::fs::write(done, serde_json::to_vec(&people)?)?;
     Ok(people)
 }
