@@ -25,7 +25,7 @@ pub const MAX_RUNNING: usize = 200;
 /// Months that are shown.
 pub const MONTHS: i32 = 12;
 /// Devices that are shown, in each asset.
-pub const DEVICES: usize = 10;
+pub const DEVICES: usize = 8;
 
 /// What somebody has earned of one asset, in minor units.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -44,7 +44,7 @@ use crate::{app::App, error::Problem, http::extract::Query, payouts};
 /// Payouts on one page.
 const ON_A_PAGE: usize = 25;
 /// Devices in a chart.
-const IN_A_CHART: usize = 8;
+const IN_A_CHART: usize = 6;
 
 /// The routes.
 pub fn routes() -> Router<App> {
