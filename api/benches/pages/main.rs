@@ -1,7 +1,7 @@
 //! What the pages of a large marketplace cost.
 //!
 //! `cargo bench -p berth-api --bench pages`; the first time it writes a marketplace of 100,000 devices and 1,000,000
-//! contracts under `target/`, which takes several minutes and some 15 GB; later it opens that one. `BERTH_BENCH_CONTRACTS`
+//! contracts under `target/`, which takes more than half an hour and some 15 GB; later it opens that one. `BERTH_BENCH_CONTRACTS`
 //! asks for another number of contracts.
 //!
 //! - **pages**: every page as the server makes it, from request to answer, without the network; medians of 21, and how heavy
