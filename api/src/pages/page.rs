@@ -50,7 +50,6 @@ const NOTICES: &[(&str, &str)] = &[
     ("ended", "The rental is over. What was not used goes back."),
     ("asked-erasure", "The device is told to destroy the key of your data."),
     ("resume", "Your choice is noted."),
-    ("resolved", "It is resolved."),
     ("started", "It is noted as started."),
     ("seen-to", "It is off the list."),
     ("begun", "It is noted as started. Now report how it went: nobody else can start it."),
