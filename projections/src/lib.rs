@@ -2,6 +2,7 @@
 
 pub mod halves;
 pub mod log;
+pub mod postgres;
 pub mod private;
 pub mod rebuild;
 pub mod rows;
