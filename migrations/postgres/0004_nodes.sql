@@ -17,3 +17,10 @@ create table leader_leases (
     fence bigint not null,
     until timestamptz not null
 );
+
+-- The read models of each form that a program knows stand in a schema of their own, so nodes of two versions serve side
+-- by side. A form that nobody has used for a day is dropped.
+create table view_forms (
+    form text collate "C" primary key,
+    used_at timestamptz not null
+);

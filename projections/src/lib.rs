@@ -1,5 +1,6 @@
 //! The event log and every read model folded from it: the only code that talks to a database.
 
+pub mod db;
 pub mod halves;
 pub mod log;
 pub mod postgres;

@@ -11,7 +11,7 @@
 //! - The last events are folded inside that transaction. While it holds the file no runner can advance the served table,
 //!   so a view never goes back.
 //! - A rebuild that dies leaves tables that nobody reads; the next one drops them and begins at position 0.
-//! - A file lock lets one rebuild run at a time; the system takes it away from a process that dies.
+//! - A lock, on a file or of the server, lets one rebuild run at a time; it is taken away from a process that dies.
 //! - Memory is bounded: a few pages of the log between the two sides, and the caches.
 
 mod builder;
@@ -19,11 +19,7 @@ mod compare;
 mod journal;
 mod scratch;
 
-use std::{
-    fs::{File, TryLockError},
-    path::Path,
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use self::builder::build;
 pub use self::{
@@ -35,8 +31,8 @@ use crate::{
     log::EventLog,
     runner::blocking,
     views::{
-        self, ViewError,
-        file::{self, Checkpoint},
+        self, Store, ViewError,
+        tables::{self, Checkpoint},
     },
 };
 
@@ -69,18 +65,19 @@ pub struct Step {
 /// When the file cannot be used, a newer program wrote it, or the log cannot be read.
 pub async fn prepare(
     log: &Arc<dyn EventLog>,
-    path: &Path,
+    store: impl Into<Store>,
     report: impl Fn(Step) + Send + Sync + 'static,
 ) -> Result<Vec<&'static str>, ViewError> {
-    if stale(log, path).await?.is_empty() {
+    let store = &store.into();
+    if stale(log, store).await?.is_empty() {
         return Ok(Vec::new());
     }
-    let at = path.to_owned();
-    let lock = blocking(move || lock(&at, true)).await?;
-    let names = stale(log, path).await?;
+    let at = store.clone();
+    let lock = blocking(move || at.lock(true)).await?;
+    let names = stale(log, store).await?;
     if !names.is_empty() {
         tracing::info!(?names, "building read models");
-        build(log, path, &names, report).await?;
+        build(log, store, &names, report).await?;
     }
     drop(lock);
     Ok(names)
@@ -92,10 +89,11 @@ pub async fn prepare(
 /// When there is no such view, another rebuild runs, or file or log cannot be used.
 pub async fn rebuild(
     log: &Arc<dyn EventLog>,
-    path: &Path,
+    store: impl Into<Store>,
     names: Option<&[String]>,
     report: impl Fn(Step) + Send + Sync + 'static,
 ) -> Result<Vec<&'static str>, ViewError> {
+    let store = &store.into();
     let all = views::names();
     let chosen: Vec<&'static str> = match names {
         None => all.clone(),
@@ -105,15 +103,15 @@ pub async fn rebuild(
             found.collect::<Result<_, _>>()?
         }
     };
-    let at = path.to_owned();
-    let lock = blocking(move || lock(&at, false)).await?;
+    let at = store.clone();
+    let lock = blocking(move || at.lock(false)).await?;
     let report = Arc::new(report);
     let again = report.clone();
-    let result = build(log, path, &chosen, move |step| report(step)).await;
+    let result = build(log, store, &chosen, move |step| report(step)).await;
     if let (Err(ViewError::Corrupt { why, .. }), None) = (&result, names) {
         tracing::warn!(%why, "the file of the read models is damaged; it is set aside and made anew");
-        file::set_aside(path)?;
-        build(log, path, &chosen, move |step| again(step)).await?;
+        store.set_aside()?;
+        build(log, store, &chosen, move |step| again(step)).await?;
     } else {
         result?;
     }
@@ -125,12 +123,13 @@ pub async fn rebuild(
 ///
 /// # Errors
 /// When the file cannot be used, a newer program wrote it, or the log cannot be read.
-pub async fn stale(log: &Arc<dyn EventLog>, path: &Path) -> Result<Vec<&'static str>, ViewError> {
-    let at = path.to_owned();
+pub async fn stale(log: &Arc<dyn EventLog>, store: impl Into<Store>) -> Result<Vec<&'static str>, ViewError> {
+    let store = store.into();
     let found = blocking(move || {
-        let db = file::writer(&at)?;
+        let stored = store.writer().and_then(|db| tables::checkpoints(&db)).map_err(|e| store.named(e))?;
         let found = views::all(false).into_iter().map(|view| {
-            let checkpoint = file::checkpoint(&db, view.name())?;
+            let of = |(name, checkpoint): &(String, Checkpoint)| (name == view.name()).then_some(*checkpoint);
+            let checkpoint = stored.iter().find_map(of);
             if let Some(Checkpoint { version: found, .. }) = checkpoint
                 && found > view.version()
             {
@@ -139,7 +138,7 @@ pub async fn stale(log: &Arc<dyn EventLog>, path: &Path) -> Result<Vec<&'static 
             let same = |c: &Checkpoint| c.version == view.version() && c.digest == view.digest();
             Ok((view.name(), checkpoint.filter(same)))
         });
-        found.collect::<Result<Vec<_>, _>>().map_err(|e| file::named(&at, e))
+        found.collect::<Result<Vec<_>, _>>()
     })
     .await?;
     let mut stale = Vec::new();
@@ -166,19 +165,4 @@ pub async fn stale(log: &Arc<dyn EventLog>, path: &Path) -> Result<Vec<&'static 
         }
     }
     Ok(stale)
-}
-
-/// Keeps other rebuilds of the same file away while it lives.
-fn lock(path: &Path, wait: bool) -> Result<File, ViewError> {
-    let storage = |e: std::io::Error| ViewError::Storage(e.to_string());
-    let file = File::create(file::beside(path, "-rebuild")).map_err(storage)?;
-    if wait {
-        file.lock().map_err(storage)?;
-        return Ok(file);
-    }
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(ViewError::Busy),
-        Err(TryLockError::Error(error)) => Err(storage(error)),
-    }
 }

@@ -20,7 +20,10 @@ mod written;
 
 use std::{fmt, hash::Hash};
 
-use rusqlite::Statement;
+use rusqlite::{Statement, types::ValueRef};
+use sqlx::{Row as _, TypeInfo, ValueRef as _, postgres::PgRow};
+
+use crate::db::{Kind, Param};
 
 pub use self::{
     cache::{Cache, Rows, Sql, Which},
@@ -38,6 +41,8 @@ pub trait Row: Clone + fmt::Debug + PartialEq + Send + Sized + 'static {
     const KEYS: &'static [&'static str];
     /// All columns, the key's first.
     const COLUMNS: &'static [&'static str];
+    /// What each of them holds.
+    const KINDS: &'static [Kind];
 
     /// Its key.
     fn key(&self) -> Self::Key;
@@ -61,42 +66,83 @@ pub trait Row: Clone + fmt::Debug + PartialEq + Send + Sized + 'static {
     fn read(from: &mut Read<'_, '_>) -> Result<Self, BadColumn>;
 }
 
-/// Binds values to a statement's parameters, one after another.
+/// Binds values to a statement's parameters, one after another, or collects them.
 #[derive(Debug)]
-pub struct Bind<'s, 'c> {
-    statement: &'s mut Statement<'c>,
-    next: usize,
+pub enum Bind<'s, 'c> {
+    /// To a statement of SQLite.
+    Statement {
+        /// The statement.
+        statement: &'s mut Statement<'c>,
+        /// The next parameter, from 1.
+        next: usize,
+    },
+    /// For any statement.
+    Params(Vec<Param>),
 }
 
 impl<'s, 'c> Bind<'s, 'c> {
     /// Starts at the first parameter.
     pub const fn new(statement: &'s mut Statement<'c>) -> Self {
-        Self { statement, next: 1 }
+        Self::Statement { statement, next: 1 }
     }
 
     /// Binds the next parameter.
     ///
     /// # Errors
     /// When the statement has no further parameter.
-    pub fn put(&mut self, value: &impl Column) -> rusqlite::Result<()> {
-        self.statement.raw_bind_parameter(self.next, value.write())?;
-        self.next += 1;
+    pub fn put<C: Column>(&mut self, value: &C) -> rusqlite::Result<()> {
+        match self {
+            Self::Statement { statement, next } => {
+                statement.raw_bind_parameter(*next, value.write())?;
+                *next += 1;
+            }
+            Self::Params(params) => params.push(Param::of(value)),
+        }
         Ok(())
+    }
+
+    /// What was collected.
+    #[must_use]
+    pub fn params(self) -> Vec<Param> {
+        match self {
+            Self::Params(params) => params,
+            Self::Statement { .. } => Vec::new(),
+        }
     }
 }
 
 /// Reads a result row's columns, one after another.
 #[derive(Debug)]
 pub struct Read<'r, 's> {
-    row: &'r rusqlite::Row<'s>,
+    row: Source<'r, 's>,
     next: usize,
+}
+
+enum Source<'r, 's> {
+    Sqlite(&'r rusqlite::Row<'s>),
+    Postgres(&'r PgRow),
+}
+
+impl fmt::Debug for Source<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sqlite(_) => "Sqlite",
+            Self::Postgres(_) => "Postgres",
+        })
+    }
 }
 
 impl<'r, 's> Read<'r, 's> {
     /// Starts at the first column.
     #[must_use]
     pub const fn new(row: &'r rusqlite::Row<'s>) -> Self {
-        Self { row, next: 0 }
+        Self { row: Source::Sqlite(row), next: 0 }
+    }
+
+    /// Starts at the first column of a row of PostgreSQL.
+    #[must_use]
+    pub const fn of(row: &'r PgRow) -> Self {
+        Self { row: Source::Postgres(row), next: 0 }
     }
 
     /// Reads the next column.
@@ -104,10 +150,30 @@ impl<'r, 's> Read<'r, 's> {
     /// # Errors
     /// When the stored value is not what was written.
     pub fn take<C: Column>(&mut self) -> Result<C, BadColumn> {
-        let value = self.row.get_ref(self.next).map_err(|e| BadColumn(e.to_string()))?;
+        let column = self.next;
         self.next += 1;
-        C::read(value)
+        match self.row {
+            Source::Sqlite(row) => C::read(row.get_ref(column).map_err(BadColumn::from)?),
+            Source::Postgres(row) => C::read(value(row, column)?),
+        }
     }
+}
+
+/// A column of PostgreSQL, in SQLite's terms.
+fn value(row: &PgRow, column: usize) -> Result<ValueRef<'_>, BadColumn> {
+    let raw = row.try_get_raw(column).map_err(BadColumn::from)?;
+    if raw.is_null() {
+        return Ok(ValueRef::Null);
+    }
+    let kind = raw.type_info();
+    Ok(match kind.name() {
+        "INT8" => ValueRef::Integer(row.try_get(column).map_err(BadColumn::from)?),
+        "INT4" => ValueRef::Integer(row.try_get::<i32, _>(column).map_err(BadColumn::from)?.into()),
+        "BOOL" => ValueRef::Integer(row.try_get::<bool, _>(column).map_err(BadColumn::from)?.into()),
+        "TEXT" => ValueRef::Text(row.try_get::<&str, _>(column).map_err(BadColumn::from)?.as_bytes()),
+        "BYTEA" => ValueRef::Blob(row.try_get(column).map_err(BadColumn::from)?),
+        other => return Err(BadColumn(format!("a column of type {other} is not expected"))),
+    })
 }
 
 /// Declares a row: `Name in "table" by (key columns) { other columns }`. Fields and columns have the same names.
@@ -128,6 +194,8 @@ macro_rules! row {
             const TABLE: &'static str = $table;
             const KEYS: &'static [&'static str] = &[$(stringify!($key)),+];
             const COLUMNS: &'static [&'static str] = &[$(stringify!($key),)+ $(stringify!($field)),*];
+            const KINDS: &'static [$crate::db::Kind] =
+                &[$(<$kty as $crate::rows::Column>::KIND,)+ $(<$ty as $crate::rows::Column>::KIND),*];
 
             fn key(&self) -> Self::Key {
                 ($(self.$key.clone(),)+)

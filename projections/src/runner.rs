@@ -7,21 +7,34 @@
 //!
 //! # Correctness
 //! - The checkpoint in the file is the only memory; the task may die anywhere and begins again there.
-//! - Several runners on one file are harmless: whoever finds the checkpoint moved drops what it holds and goes on from it.
+//! - Several runners on one store are harmless: whoever finds the checkpoint moved drops what it holds and goes on from it.
+//!   On a server one of its nodes folds, by a lease; the others watch the checkpoint, and take the lease when it does not
+//!   move on.
 //! - An event that cannot be folded stops the runner with an error that names it. What was folded before stays served.
 
 use std::{sync::Arc, time::Duration};
 
 use domain::event::{Position, Recorded};
-use tokio::{sync::watch, task::JoinHandle, time::timeout};
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
+use uuid::Uuid;
 
 use crate::{
     log::{EventLog, MAX_PAGE},
-    views::{Applied, Engine, ViewError, Views},
+    views::{Applied, Engine, Store, ViewError, Views},
 };
 
 /// How often the log is asked when nothing in this process has appended.
 const POLL: Duration = Duration::from_millis(500);
+
+/// How often whoever waits for another node to fold looks how far it is.
+const WATCH: Duration = Duration::from_millis(20);
+
+/// How often a runner says that it uses its views.
+const USE: Duration = Duration::from_secs(3_600);
 
 /// How long to wait before a page that failed is folded again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -60,13 +73,26 @@ impl Runner {
     /// # Errors
     /// When the views cannot be opened for writing.
     pub async fn start(log: Arc<dyn EventLog>, views: Views) -> Result<Self, ViewError> {
-        let path = views.path().to_owned();
-        let engine = blocking(move || Engine::open(&path)).await?;
+        let store = views.store().clone();
+        let engine = blocking(move || {
+            let engine = Engine::open(store)?;
+            engine.drop_unused()?;
+            Ok(engine)
+        })
+        .await?;
         let next = engine.next();
         views.reached().send_replace(next);
         let (stop, stopped) = watch::channel(false);
         let (sender, progress) = watch::channel(Progress { next, end: next });
-        let following = Following { log, views, progress: sender, engine: Some(engine) };
+        let following = Following {
+            log,
+            views,
+            progress: sender,
+            engine: Some(engine),
+            holder: None,
+            waits: false,
+            used: Instant::now(),
+        };
         let task = tokio::spawn(following.run(stopped));
         Ok(Self { stop, progress, task })
     }
@@ -104,6 +130,11 @@ struct Following {
     progress: watch::Sender<Progress>,
     /// Taken while it works on another thread.
     engine: Option<Engine>,
+    /// What the lease of folding knows this runner by, once it was asked for.
+    holder: Option<Uuid>,
+    /// Whether another node was to fold what came last.
+    waits: bool,
+    used: Instant,
 }
 
 impl Following {
@@ -129,37 +160,85 @@ impl Following {
                 }
                 Err(error) => return Err(error),
             }
+            let patience = if self.waits { WATCH } else { POLL };
             tokio::select! {
                 // A log that is closed sends no more hints; the poll still finds what others append.
-                _ = timeout(POLL, async { if news.changed().await.is_err() { std::future::pending().await } }) => {}
+                _ = timeout(patience, async { if news.changed().await.is_err() { std::future::pending().await } }) => {}
                 _ = stopped.changed() => {}
             }
         }
         Ok(())
     }
 
-    /// Folds the next page, if there is one.
+    /// Folds the next page, if there is one and this runner is to.
     async fn step(&mut self) -> Result<bool, ViewError> {
+        if self.used.elapsed() > USE {
+            self.used = Instant::now();
+            self.with_engine(|engine, _| engine.used()).await?;
+        }
+        if self.waits {
+            self.watch().await?;
+        }
         let from = self.progress.borrow().next;
-        let page = read(&*self.log, from).await?;
-        let Some(last) = page.last().map(|recorded| recorded.position) else {
-            self.publish(from, from);
+        let end = self.log.head().await?.map_or(0, |head| head + 1);
+        if end <= from {
+            self.waits = false;
+            self.publish(from, end);
             return Ok(false);
-        };
-        let (engine, path) = (self.engine.take(), self.views.path().to_owned());
-        let (engine, applied) = blocking(move || {
-            let mut engine = engine.map_or_else(|| Engine::open(&path), Ok)?;
-            let applied = engine.apply(&page);
-            Ok((engine, applied))
-        })
-        .await?;
-        let next = engine.next();
-        self.engine = Some(engine);
-        if applied? == Applied::Moved {
+        }
+        let shared = matches!(self.views.store(), Store::Postgres(_));
+        if shared && !self.with_engine(|engine, holder| engine.leads(holder)).await? {
+            self.waits = true;
+            self.publish(from, end);
+            return Ok(false);
+        }
+        self.waits = false;
+        let page = read(&*self.log, from).await?;
+        let Some(last) = page.last().map(|recorded| recorded.position) else { return Ok(false) };
+        let (applied, next) = self
+            .with_engine(move |engine, _| {
+                let applied = engine.apply(&page)?;
+                Ok((applied, engine.next()))
+            })
+            .await?;
+        if applied == Applied::Moved {
             tracing::debug!(from, next, "another process has written the views");
         }
         self.publish(next, last + 1);
         Ok(true)
+    }
+
+    /// Takes in how far another node has folded.
+    async fn watch(&mut self) -> Result<(), ViewError> {
+        let next = self
+            .with_engine(|engine, _| {
+                engine.refresh()?;
+                Ok(engine.next())
+            })
+            .await?;
+        self.publish(next, next);
+        Ok(())
+    }
+
+    /// Works with the engine on a thread that may wait. A connection that failed is opened again next time.
+    async fn with_engine<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Engine, &mut Option<Uuid>) -> Result<T, ViewError> + Send + 'static,
+    ) -> Result<T, ViewError> {
+        let (engine, store) = (self.engine.take(), self.views.store().clone());
+        let mut holder = self.holder.take();
+        let (engine, holder, result) = blocking(move || {
+            let mut engine = match engine.map_or_else(|| Engine::open(store), Ok) {
+                Ok(engine) => engine,
+                Err(error) => return Ok((None, holder, Err(error))),
+            };
+            let result = work(&mut engine, &mut holder);
+            let engine = Some(engine).filter(|engine| result.is_ok() || engine.may_go_on());
+            Ok((engine, holder, result))
+        })
+        .await?;
+        (self.engine, self.holder) = (engine, holder);
+        result
     }
 
     fn publish(&self, next: Position, end: Position) {

@@ -2,7 +2,7 @@
 //!
 //! # Shape
 //! A [`View`] names its table and folds one event at a time into its rows. All views live in one SQLite file beside the
-//! log ([`file`](mod@file)); the [`Runner`](crate::runner::Runner) keeps them up to date, [`rebuild`](crate::rebuild)
+//! log, or in a schema of a PostgreSQL database ([`Store`]); the [`Runner`](crate::runner::Runner) keeps them up to date, [`rebuild`](crate::rebuild)
 //! makes them anew, and [`Views`] answers questions.
 //!
 //! # Correctness
@@ -27,6 +27,8 @@ pub mod port_leases;
 pub mod purses;
 mod read;
 pub mod settlements;
+mod store;
+pub(crate) mod tables;
 pub mod timeline;
 
 use domain::{any::AnyEvent, event::Recorded, id::GatewayName, time::Time};
@@ -37,6 +39,7 @@ pub use self::{
     error::ViewError,
     folder::Folder,
     read::{MAX_LIMIT, Page, Views},
+    store::Store,
 };
 pub(crate) use engine::fold;
 
@@ -125,6 +128,7 @@ pub fn all(build: bool) -> Vec<Box<dyn Folder>> {
 }
 
 /// The tables of all views, each with its view.
+#[must_use]
 pub fn tables() -> Vec<(&'static str, &'static str)> {
     let views = all(false);
     views.iter().flat_map(|view| view.tables().iter().map(|table| (view.name(), *table))).collect()

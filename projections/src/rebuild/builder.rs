@@ -2,7 +2,6 @@
 
 use std::{
     cmp::Reverse,
-    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -11,17 +10,17 @@ use domain::{
     event::{Position, Recorded},
     id::EventId,
 };
-use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::{runtime::Handle, sync::mpsc, task::JoinSet};
 
 use super::{Stage, Step};
 use crate::{
+    db::Db,
     log::{EventLog, LogError, MAX_PAGE, pages},
     rows::Which,
     runner::blocking,
     views::{
-        self, Folder, ViewError,
-        file::{self, Checkpoint},
+        self, Folder, Store, ViewError,
+        tables::{self, Checkpoint},
     },
 };
 
@@ -45,12 +44,12 @@ type Pages = mpsc::Receiver<Result<Arc<Decoded>, ViewError>>;
 /// Builds views and puts them in the served ones' place.
 pub(super) async fn build(
     log: &Arc<dyn EventLog>,
-    path: &Path,
+    store: &Store,
     names: &[&'static str],
     report: impl Fn(Step) + Send + Sync + 'static,
 ) -> Result<(), ViewError> {
     let total = log.head().await?.map_or(0, |head| head + 1);
-    let (at, names) = (path.to_owned(), names.to_vec());
+    let (at, names) = (store.clone(), names.to_vec());
     let builders = blocking(move || Builder::deal(&at, &names)).await?;
     let report = Arc::new(report);
     let turn = Arc::new(Mutex::new(()));
@@ -71,9 +70,9 @@ pub(super) async fn build(
     let reading = tokio::spawn(read(log.clone(), channels));
     let loaded = loading.join_all().await;
     reading.abort();
-    let (at, log, handle) = (path.to_owned(), log.clone(), Handle::current());
+    let (at, log, handle) = (store.clone(), log.clone(), Handle::current());
     blocking(move || {
-        let mut builder = Builder::join(loaded).map_err(|e| file::named(&at, e))?;
+        let mut builder = Builder::join(loaded).map_err(|e| at.named(e))?;
         builder.index(|done, total| report(Step { stage: Stage::Indexing, done, total }))?;
         let mut more = |from| handle.block_on(log.read_all(from, MAX_PAGE));
         builder.catch_up(&mut more)?;
@@ -82,7 +81,7 @@ pub(super) async fn build(
         Ok(())
     })
     .await
-    .map_err(|e| file::named(path, e))
+    .map_err(|e| store.named(e))
 }
 
 /// Reads and decodes the log from its beginning to where it ends now, for every builder.
@@ -106,8 +105,8 @@ async fn read(log: Arc<dyn EventLog>, builders: Vec<mpsc::Sender<Result<Arc<Deco
 }
 
 struct Builder {
-    db: Connection,
-    path: PathBuf,
+    db: Db,
+    store: Store,
     /// Each with the number of its rebuild.
     views: Vec<(Box<dyn Folder>, u64)>,
     next: Position,
@@ -116,28 +115,30 @@ struct Builder {
 
 impl Builder {
     /// Makes empty tables and deals the views to builders, so that each has about as much to do.
-    fn deal(path: &Path, names: &[&'static str]) -> Result<Vec<Self>, ViewError> {
+    fn deal(store: &Store, names: &[&'static str]) -> Result<Vec<Self>, ViewError> {
         let mut views = views::all(true);
         views.retain(|view| names.contains(&view.name()));
         views.sort_by_key(|view| Reverse(view.weight()));
-        let mut builders = (0..BUILDERS).map(|_| Self::new(path)).collect::<Result<Vec<_>, _>>()?;
+        let mut builders = (0..BUILDERS).map(|_| Self::new(store)).collect::<Result<Vec<_>, _>>()?;
         for view in views {
             let weight =
                 |builder: &&mut Self| builder.views.iter().map(|(view, _)| view.weight()).sum::<u32>();
             let Some(builder) = builders.iter_mut().min_by_key(weight) else { break };
-            let served = file::checkpoint(&builder.db, view.name())?;
-            file::create_tables(&builder.db, view.as_ref(), served.is_some())?;
+            let served = tables::checkpoint(&builder.db, view.name())?;
+            tables::create(&builder.db, view.as_ref(), served.is_some())?;
             builder.views.push((view, served.map_or(1, |checkpoint| checkpoint.generation + 1)));
         }
         builders.retain(|builder| !builder.views.is_empty());
         Ok(builders)
     }
 
-    fn new(path: &Path) -> Result<Self, ViewError> {
-        let db = file::writer(path)?;
-        db.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
-        db.pragma_update(None, "threads", SORTERS)?;
-        Ok(Self { db, path: path.to_owned(), views: Vec::new(), next: 0, last: None })
+    fn new(store: &Store) -> Result<Self, ViewError> {
+        let db = store.writer()?;
+        if let Db::Sqlite(db) = &db {
+            db.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
+            db.pragma_update(None, "threads", SORTERS)?;
+        }
+        Ok(Self { db, store: store.clone(), views: Vec::new(), next: 0, last: None })
     }
 
     /// One builder for the views of all; they have folded the same events.
@@ -155,13 +156,13 @@ impl Builder {
 
     fn fold(
         views: &mut [(Box<dyn Folder>, u64)],
-        db: &Connection,
+        db: &Db,
         (page, events): &Decoded,
     ) -> Result<(), ViewError> {
         views::fold(db, views.iter_mut().map(|(view, _)| view), page, events).map(drop)
     }
 
-    fn write(views: &mut [(Box<dyn Folder>, u64)], db: &Connection, which: Which) -> Result<(), ViewError> {
+    fn write(views: &mut [(Box<dyn Folder>, u64)], db: &Db, which: Which) -> Result<(), ViewError> {
         views.iter_mut().try_for_each(|(view, _)| view.write(db, which))
     }
 
@@ -199,16 +200,16 @@ impl Builder {
 
     fn commit(&mut self, turn: &Mutex<()>, which: Which) -> Result<(), ViewError> {
         let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let tx = Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate)?;
-        Self::write(&mut self.views, &tx, which)?;
-        Ok(tx.commit()?)
+        let tx = self.db.build()?;
+        Self::write(&mut self.views, &self.db, which)?;
+        tx.commit()
     }
 
     fn index(&self, report: impl Fn(u64, u64)) -> Result<(), ViewError> {
         let total = self.views.len() as u64;
         for (done, (view, generation)) in self.views.iter().enumerate() {
             report(done as u64, total);
-            file::create_indexes(&self.db, view.as_ref(), *generation)?;
+            tables::create_indexes(&self.db, view.as_ref(), *generation)?;
         }
         report(total, total);
         Ok(())
@@ -224,10 +225,10 @@ impl Builder {
                 return Ok(());
             }
             let events = views::decode(&page)?;
-            let tx = Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate)?;
+            let tx = self.db.build()?;
             let decoded = (page, events);
-            Self::fold(&mut self.views, &tx, &decoded)?;
-            Self::write(&mut self.views, &tx, Which::All)?;
+            Self::fold(&mut self.views, &self.db, &decoded)?;
+            Self::write(&mut self.views, &self.db, Which::All)?;
             tx.commit()?;
             self.advance(&decoded.0);
         }
@@ -237,11 +238,11 @@ impl Builder {
         &mut self,
         more: &mut impl FnMut(Position) -> Result<Vec<Recorded>, LogError>,
     ) -> Result<(), ViewError> {
-        let Self { db, views, next, last, path } = self;
-        let tx = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
-        let served =
-            views.iter().map(|(view, _)| Ok(file::checkpoint(&tx, view.name())?.map_or(0, |c| c.next)));
-        let served = served.collect::<Result<Vec<_>, ViewError>>()?.into_iter().max().unwrap_or(0);
+        let Self { db, views, next, last, store } = self;
+        let tx = db.write()?;
+        let served = tables::checkpoints(db)?;
+        let built = |name: &str| views.iter().any(|(view, _)| view.name() == name);
+        let served = served.iter().filter(|(name, _)| built(name)).map(|(_, c)| c.next).max().unwrap_or(0);
         for round in 0.. {
             if round >= LAST_ROUNDS && *next >= served {
                 break;
@@ -249,19 +250,19 @@ impl Builder {
             let page = more(*next)?;
             let Some(end) = page.last().map(|end| (end.position + 1, end.event.id)) else { break };
             let events = views::decode(&page)?;
-            Self::fold(views, &tx, &(page, events))?;
-            Self::write(views, &tx, Which::All)?;
+            Self::fold(views, db, &(page, events))?;
+            Self::write(views, db, Which::All)?;
             (*next, *last) = (end.0, Some(end.1));
         }
         for (view, generation) in views.iter() {
-            file::replace_tables(&tx, view.as_ref())?;
+            tables::replace(db, view.as_ref())?;
             let (version, digest) = (view.version(), view.digest());
             let checkpoint =
                 Checkpoint { version, digest, generation: *generation, next: *next, last: *last };
-            file::set_checkpoint(&tx, view.name(), &checkpoint)?;
+            tables::set_checkpoints(db, &[(view.name(), checkpoint)])?;
         }
         tx.commit()?;
-        tracing::info!(path = %path.display(), next = *next, views = views.len(), "read models were rebuilt");
+        tracing::info!(store = %store.shown(), next = *next, views = views.len(), "read models were rebuilt");
         Ok(())
     }
 }

@@ -1,17 +1,20 @@
 //! Are the served views what the log gives? They are built again elsewhere and compared row by row.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+mod sides;
+
+use std::{collections::BTreeMap, sync::Arc};
 
 use domain::{event::Position, id::EventId};
-use rusqlite::Connection;
 
+use self::sides::Side;
 use super::{Scratch, Step};
 use crate::{
+    db::Db,
     log::EventLog,
     runner::blocking,
     views::{
-        self, Folder, ViewError,
-        file::{self, Checkpoint},
+        self, Folder, Store, ViewError,
+        tables::{self, Checkpoint},
     },
 };
 
@@ -47,17 +50,14 @@ pub struct Compared {
 /// When a file or the log cannot be used.
 pub async fn compare(
     log: &Arc<dyn EventLog>,
-    path: &Path,
+    store: impl Into<Store>,
     report: impl Fn(Step) + Send + Sync + 'static,
 ) -> Result<Compared, ViewError> {
-    let (at, scratch) = (path.to_owned(), Scratch::new()?);
-    let built = scratch.path().display().to_string();
-    // Reading the checkpoints begins a transaction in which the served rows stay as they are; the built ones are first
-    // looked at when they are complete.
+    let (at, scratch) = (store.into(), Scratch::new()?);
+    // The served rows stay as they are while others are built.
     let (served, found) = blocking(move || {
-        let served = file::reader(&at)?;
-        served.execute("attach database ?1 as built", [built])?;
-        served.execute_batch("begin")?;
+        let served = at.reader()?;
+        served.begin_snapshot()?;
         let found = checkpoints(&served)?;
         Ok((served, found))
     })
@@ -83,7 +83,8 @@ pub async fn compare(
         scratch.build(log, end, &views, move |step| report(step)).await?;
     }
     let views: Vec<_> = compared.views.iter().map(|(view, _)| *view).collect();
-    compared.differences = blocking(move || differences(&served, &views)).await?;
+    let built = scratch.store().clone();
+    compared.differences = blocking(move || differences(served, built.reader()?, &views)).await?;
     drop(scratch);
     Ok(compared)
 }
@@ -96,25 +97,28 @@ async fn is_of(log: &Arc<dyn EventLog>, next: Position, last: Option<EventId>) -
 }
 
 /// Every view's checkpoint, if it is of this program's form.
-fn checkpoints(db: &Connection) -> Result<Vec<(&'static str, Option<Checkpoint>)>, ViewError> {
+fn checkpoints(db: &Db) -> Result<Vec<(&'static str, Option<Checkpoint>)>, ViewError> {
+    let stored = tables::checkpoints(db)?;
     let of = |view: &dyn Folder| {
-        let current = |c: &Checkpoint| c.version == view.version() && c.digest == view.digest();
-        Ok((view.name(), file::checkpoint(db, view.name())?.filter(current)))
+        let found = stored.iter().find(|(name, _)| name == view.name()).map(|(_, checkpoint)| *checkpoint);
+        (view.name(), found.filter(|c| c.version == view.version() && c.digest == view.digest()))
     };
-    views::all(false).iter().map(|view| of(view.as_ref())).collect()
+    Ok(views::all(false).iter().map(|view| of(view.as_ref())).collect())
 }
 
-fn differences(served: &Connection, views: &[&str]) -> Result<Vec<Difference>, ViewError> {
+fn differences(served: Db, built: Db, views: &[&str]) -> Result<Vec<Difference>, ViewError> {
     let mut found = Vec::new();
-    for (view, table) in views::tables().into_iter().filter(|(view, _)| views.contains(view)) {
-        let count = |from: &str, except: &str| {
-            let sql = format!("select count(*) from (select * from {from} except select * from {except})");
-            served.query_row(&sql, (), |row| row.get::<_, i64>(0)).map(i64::cast_unsigned)
-        };
-        let (ours, theirs) = (format!("main.{table}"), format!("built.{table}"));
-        let (extra, missing) = (count(&ours, &theirs)?, count(&theirs, &ours)?);
-        if extra + missing > 0 {
-            found.push(Difference { view, table, extra, missing });
+    let (mut served, mut built) = (served, built);
+    for view in views::all(false).iter().filter(|view| views.contains(&view.name())) {
+        for (table, (keys, columns)) in view.tables().iter().zip(view.columns()) {
+            let sql = format!("select {} from {table} order by {}", columns.join(", "), keys.join(", "));
+            let start = |db| Side::start(db, sql.clone(), columns.len());
+            let (mut ours, mut theirs) = (start(served), start(built));
+            let (extra, missing) = sides::compare(&mut ours, &mut theirs, keys.len());
+            (served, built) = (ours.end()?, theirs.end()?);
+            if extra + missing > 0 {
+                found.push(Difference { view: view.name(), table, extra, missing });
+            }
         }
     }
     Ok(found)

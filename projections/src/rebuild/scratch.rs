@@ -1,9 +1,6 @@
 //! Views built apart from the served ones, as the log was at some position; gone when dropped.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use domain::event::Position;
 use tempfile::TempDir;
@@ -11,13 +8,13 @@ use tempfile::TempDir;
 use super::{Step, rebuild};
 use crate::{
     log::{EventLog, prefix::Prefix},
-    views::{ViewError, file},
+    views::{Store, ViewError},
 };
 
 /// A file of views in a temporary folder.
 #[derive(Debug)]
 pub struct Scratch {
-    path: PathBuf,
+    store: Store,
     _folder: TempDir,
 }
 
@@ -29,15 +26,15 @@ impl Scratch {
     pub fn new() -> Result<Self, ViewError> {
         let folder = tempfile::Builder::new().prefix("berth-").tempdir();
         let folder = folder.map_err(|e| ViewError::Storage(format!("no temporary folder: {e}")))?;
-        let path = folder.path().join("views.db");
-        drop(file::writer(&path)?);
-        Ok(Self { path, _folder: folder })
+        let store = Store::File(folder.path().join("views.db"));
+        drop(store.writer()?);
+        Ok(Self { store, _folder: folder })
     }
 
     /// The file.
     #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
+    pub const fn store(&self) -> &Store {
+        &self.store
     }
 
     /// Builds views from the events before the position `end`; memory is bounded as in [`rebuild`].
@@ -53,6 +50,6 @@ impl Scratch {
     ) -> Result<(), ViewError> {
         let log: Arc<dyn EventLog> = Arc::new(Prefix::new(log.clone(), end));
         let names: Vec<_> = names.iter().map(ToString::to_string).collect();
-        rebuild(&log, &self.path, Some(&names), report).await.map(drop)
+        rebuild(&log, &self.store, Some(&names), report).await.map(drop)
     }
 }

@@ -5,10 +5,11 @@ use std::{
     fmt,
 };
 
-use rusqlite::Connection;
-
 use super::{Bind, Read, Row, written::Written};
-use crate::views::ViewError;
+use crate::{
+    db::{Array, Db, Session},
+    views::ViewError,
+};
 
 /// Which changed rows to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,10 @@ pub struct Sql {
     insert: String,
     upsert: String,
     delete: String,
+    /// The same for many rows at once: a column is an array.
+    inserts: String,
+    upserts: String,
+    deletes: String,
 }
 
 impl Sql {
@@ -45,11 +50,26 @@ impl Sql {
         let insert = format!("insert into {table} ({columns}) values ({marks})");
         let change =
             if others.is_empty() { "nothing".into() } else { format!("update set {}", others.join(", ")) };
+        let conflict = format!("on conflict ({}) do {change}", R::KEYS.join(", "));
+        let arrays = |columns: &[&str]| {
+            let arrays = R::KINDS.iter().zip(1..).take(columns.len());
+            arrays.map(|(kind, i)| format!("?{i}::{}", Array::cast(*kind))).collect::<Vec<_>>().join(", ")
+        };
+        let inserts = format!("insert into {table} ({columns}) select * from unnest({})", arrays(R::COLUMNS));
+        let own = R::KEYS.iter().map(|key| format!("{table}.{key} = gone.{key}")).collect::<Vec<_>>();
         Self {
             load: format!("select {columns} from {table} where {keys}"),
-            upsert: format!("{insert} on conflict ({}) do {change}", R::KEYS.join(", ")),
+            upsert: format!("{insert} {conflict}"),
             insert,
             delete: format!("delete from {table} where {keys}"),
+            upserts: format!("{inserts} {conflict}"),
+            inserts,
+            deletes: format!(
+                "delete from {table} using unnest({}) as gone ({}) where {}",
+                arrays(R::KEYS),
+                R::KEYS.join(", "),
+                own.join(" and ")
+            ),
         }
     }
 }
@@ -134,7 +154,7 @@ impl<R: Row> Cache<R> {
     ///
     /// # Errors
     /// When the database refuses; then the transaction must be rolled back and the cache cleared.
-    pub fn write(&mut self, db: &Connection, which: Which) -> Result<(), ViewError> {
+    pub fn write(&mut self, db: &Db, which: Which) -> Result<(), ViewError> {
         let full = self.slots.len() >= self.max;
         self.write_appended(db)?;
         let due = match which {
@@ -156,27 +176,42 @@ impl<R: Row> Cache<R> {
         Ok(())
     }
 
-    fn write_appended(&mut self, db: &Connection) -> Result<(), ViewError> {
+    fn write_appended(&mut self, db: &Db) -> Result<(), ViewError> {
         if self.appended.is_empty() {
             return Ok(());
         }
-        let mut insert = db.prepare_cached(&self.sql.insert)?;
-        for row in self.appended.drain(..) {
-            row.bind(&mut Bind::new(&mut insert))?;
-            insert.raw_execute()?;
+        match db {
+            Db::Sqlite(db) => {
+                let mut insert = db.prepare_cached(&self.sql.insert)?;
+                for row in self.appended.drain(..) {
+                    row.bind(&mut Bind::new(&mut insert))?;
+                    insert.raw_execute()?;
+                }
+                Ok(())
+            }
+            Db::Postgres(session) => {
+                let rows = std::mem::take(&mut self.appended);
+                many(session, &self.sql.inserts, R::KINDS.len(), rows.iter(), |row, to| row.bind(to))
+            }
         }
-        Ok(())
     }
 
-    fn write_changed(&mut self, db: &Connection, mut keys: Vec<R::Key>) -> Result<(), ViewError> {
+    fn write_changed(&mut self, db: &Db, mut keys: Vec<R::Key>) -> Result<(), ViewError> {
         if keys.is_empty() {
             return Ok(());
         }
         if !self.in_order {
             keys.sort_unstable();
         }
+        match db {
+            Db::Sqlite(db) => self.write_each(db, &keys),
+            Db::Postgres(session) => self.write_together(session, &keys),
+        }
+    }
+
+    fn write_each(&mut self, db: &rusqlite::Connection, keys: &[R::Key]) -> Result<(), ViewError> {
         let mut delete = db.prepare_cached(&self.sql.delete)?;
-        for key in &keys {
+        for key in keys {
             if let Some(Slot { row: None, stored, .. }) = self.slots.get_mut(key)
                 && std::mem::take(stored)
             {
@@ -186,7 +221,7 @@ impl<R: Row> Cache<R> {
         }
         let mut upsert = db.prepare_cached(&self.sql.upsert)?;
         let mut insert = db.prepare_cached(&self.sql.insert)?;
-        for key in &keys {
+        for key in keys {
             let Some(slot) = self.slots.get_mut(key) else { continue };
             slot.changed = false;
             if let Some(row) = &slot.row {
@@ -201,27 +236,97 @@ impl<R: Row> Cache<R> {
         }
         Ok(())
     }
+
+    /// A few statements for all rows: each would take a way to the server and back.
+    fn write_together(&mut self, session: &Session, keys: &[R::Key]) -> Result<(), ViewError> {
+        let (mut gone, mut changed, mut new) = (Vec::new(), Vec::new(), Vec::new());
+        for key in keys {
+            let Some(slot) = self.slots.get_mut(key) else { continue };
+            slot.changed = false;
+            let stored = std::mem::replace(&mut slot.stored, slot.row.is_some());
+            match slot.row {
+                None if stored => gone.push(key),
+                None => {}
+                Some(_) if stored => changed.push(key),
+                Some(_) => new.push(key),
+            }
+            if slot.row.is_some()
+                && let Some(written) = &mut self.written
+            {
+                written.add(key);
+            }
+        }
+        many(session, &self.sql.deletes, R::KEYS.len(), gone.into_iter(), |key, to| R::bind_key(key, to))?;
+        let Self { slots, sql, .. } = self;
+        let row = |key: &R::Key| slots.get(key).and_then(|slot| slot.row.as_deref());
+        for (sql, keys) in [(&sql.upserts, changed), (&sql.inserts, new)] {
+            many(session, sql, R::KINDS.len(), keys.into_iter().filter_map(row), |row, to| row.bind(to))?;
+        }
+        Ok(())
+    }
 }
 
-fn load<R: Row>(sql: &Sql, db: &Connection, key: &R::Key) -> Result<Option<Box<R>>, ViewError> {
-    let mut load = db.prepare_cached(&sql.load)?;
-    R::bind_key(key, &mut Bind::new(&mut load))?;
-    let mut rows = load.raw_query();
-    let Some(row) = rows.next()? else { return Ok(None) };
-    let row = R::read(&mut Read::new(row));
-    row.map(|row| Some(Box::new(row))).map_err(|e| ViewError::BadRow { table: R::TABLE, why: e.to_string() })
+/// Rows in one statement.
+const TOGETHER: usize = 4_000;
+
+/// Runs a statement whose parameters are columns, for as many rows at once as it takes.
+fn many<'a, T: 'a>(
+    session: &Session,
+    sql: &str,
+    width: usize,
+    mut rows: impl Iterator<Item = &'a T>,
+    bind: impl Fn(&T, &mut Bind<'_, '_>) -> rusqlite::Result<()>,
+) -> Result<(), ViewError> {
+    loop {
+        let mut columns: Vec<Option<Array>> = vec![None; width];
+        for row in rows.by_ref().take(TOGETHER) {
+            let mut params = Bind::Params(Vec::with_capacity(width));
+            bind(row, &mut params)?;
+            for (column, param) in columns.iter_mut().zip(params.params()) {
+                column.get_or_insert_with(|| Array::new(param.kind)).push(param.value);
+            }
+        }
+        let columns: Vec<_> = columns.into_iter().flatten().collect();
+        if columns.is_empty() {
+            return Ok(());
+        }
+        session.execute_columns(sql, columns)?;
+    }
+}
+
+fn load<R: Row>(sql: &Sql, db: &Db, key: &R::Key) -> Result<Option<Box<R>>, ViewError> {
+    let bad = |e: super::BadColumn| ViewError::BadRow { table: R::TABLE, why: e.to_string() };
+    match db {
+        Db::Sqlite(db) => {
+            let mut load = db.prepare_cached(&sql.load)?;
+            R::bind_key(key, &mut Bind::new(&mut load))?;
+            let mut rows = load.raw_query();
+            let Some(row) = rows.next()? else { return Ok(None) };
+            R::read(&mut Read::new(row)).map(|row| Some(Box::new(row))).map_err(bad)
+        }
+        Db::Postgres(session) => {
+            let mut params = Bind::Params(Vec::with_capacity(R::KEYS.len()));
+            R::bind_key(key, &mut params)?;
+            let mut found = None;
+            session.each(&sql.load, params.params(), |row| {
+                found = Some(Box::new(R::read(row).map_err(bad)?));
+                Ok::<_, ViewError>(false)
+            })?;
+            Ok(found)
+        }
+    }
 }
 
 /// A table as a fold sees it.
 #[derive(Debug)]
 pub struct Rows<'a, R: Row> {
     cache: &'a mut Cache<R>,
-    db: Option<&'a Connection>,
+    db: Option<&'a Db>,
 }
 
 impl<'a, R: Row> Rows<'a, R> {
     /// Rows of a table.
-    pub const fn new(cache: &'a mut Cache<R>, db: &'a Connection) -> Self {
+    pub const fn new(cache: &'a mut Cache<R>, db: &'a Db) -> Self {
         Self { cache, db: Some(db) }
     }
 

@@ -25,6 +25,8 @@ use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
+use crate::db::Kind;
+
 /// A stored value is not what was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -40,6 +42,9 @@ impl BadColumn {
 
 /// A value that fits into one column.
 pub trait Column: Sized {
+    /// What the column holds.
+    const KIND: Kind;
+
     /// As it is stored.
     fn write(&self) -> ToSqlOutput<'_>;
 
@@ -51,6 +56,8 @@ pub trait Column: Sized {
 }
 
 impl<C: Column> Column for Option<C> {
+    const KIND: Kind = C::KIND;
+
     fn write(&self) -> ToSqlOutput<'_> {
         self.as_ref().map_or(ToSqlOutput::Borrowed(ValueRef::Null), Column::write)
     }
@@ -61,6 +68,8 @@ impl<C: Column> Column for Option<C> {
 }
 
 impl Column for i64 {
+    const KIND: Kind = Kind::Integer;
+
     fn write(&self) -> ToSqlOutput<'_> {
         ToSqlOutput::Borrowed(ValueRef::Integer(*self))
     }
@@ -74,6 +83,8 @@ impl Column for i64 {
 macro_rules! integers {
     ($($ty:ty),*) => {$(
         impl Column for $ty {
+            const KIND: Kind = Kind::Integer;
+
             fn write(&self) -> ToSqlOutput<'_> {
                 ToSqlOutput::Borrowed(ValueRef::Integer(i64::try_from(*self).unwrap_or(i64::MAX)))
             }
@@ -87,6 +98,8 @@ macro_rules! integers {
 integers!(u64, u32, u16);
 
 impl Column for bool {
+    const KIND: Kind = Kind::Integer;
+
     fn write(&self) -> ToSqlOutput<'_> {
         ToSqlOutput::Borrowed(ValueRef::Integer(i64::from(*self)))
     }
@@ -97,6 +110,8 @@ impl Column for bool {
 }
 
 impl Column for Time {
+    const KIND: Kind = Kind::Integer;
+
     fn write(&self) -> ToSqlOutput<'_> {
         ToSqlOutput::Borrowed(ValueRef::Integer(self.unix()))
     }
@@ -107,6 +122,8 @@ impl Column for Time {
 }
 
 impl Column for String {
+    const KIND: Kind = Kind::Text;
+
     fn write(&self) -> ToSqlOutput<'_> {
         text(self)
     }
@@ -117,6 +134,8 @@ impl Column for String {
 }
 
 impl Column for Cow<'static, str> {
+    const KIND: Kind = Kind::Text;
+
     fn write(&self) -> ToSqlOutput<'_> {
         text(self)
     }
@@ -127,6 +146,8 @@ impl Column for Cow<'static, str> {
 }
 
 impl Column for StreamName {
+    const KIND: Kind = Kind::Text;
+
     fn write(&self) -> ToSqlOutput<'_> {
         text(self.as_str())
     }
@@ -137,6 +158,8 @@ impl Column for StreamName {
 }
 
 impl Column for Uuid {
+    const KIND: Kind = Kind::Blob;
+
     fn write(&self) -> ToSqlOutput<'_> {
         ToSqlOutput::Borrowed(ValueRef::Blob(self.as_bytes()))
     }
@@ -150,6 +173,8 @@ impl Column for Uuid {
 macro_rules! shown {
     ($($ty:ty),*) => {$(
         impl Column for $ty {
+            const KIND: Kind = Kind::Text;
+
             fn write(&self) -> ToSqlOutput<'_> {
                 ToSqlOutput::Owned(Value::Text(self.to_string()))
             }
@@ -171,6 +196,8 @@ pub const fn text(text: &str) -> ToSqlOutput<'_> {
 macro_rules! ids {
     ($($ty:ty),*) => {$(
         impl Column for $ty {
+            const KIND: Kind = Kind::Blob;
+
             fn write(&self) -> ToSqlOutput<'_> {
                 ToSqlOutput::Borrowed(ValueRef::Blob(self.0.as_bytes()))
             }
@@ -187,6 +214,8 @@ ids!(AccountId, ContractId, DeviceId, EventId, ExtensionId, SettlementId);
 macro_rules! byte_strings {
     ($($ty:ident),*) => {$(
         impl Column for $ty {
+            const KIND: Kind = Kind::Blob;
+
             fn write(&self) -> ToSqlOutput<'_> {
                 ToSqlOutput::Borrowed(ValueRef::Blob(&self.0))
             }
@@ -203,6 +232,8 @@ byte_strings!(Digest, PublicKey);
 macro_rules! names {
     ($($ty:ty),*) => {$(
         impl Column for $ty {
+            const KIND: Kind = Kind::Text;
+
             fn write(&self) -> ToSqlOutput<'_> {
                 text(self.as_str())
             }
@@ -216,6 +247,8 @@ macro_rules! names {
 names!(GatewayName, MarketplaceName, Subdomain);
 
 impl Column for Asset {
+    const KIND: Kind = Kind::Text;
+
     fn write(&self) -> ToSqlOutput<'_> {
         text(self.code())
     }
@@ -226,6 +259,8 @@ impl Column for Asset {
 }
 
 impl Column for Money {
+    const KIND: Kind = Kind::Text;
+
     fn write(&self) -> ToSqlOutput<'_> {
         ToSqlOutput::Owned(Value::Text(self.to_string()))
     }
@@ -242,6 +277,8 @@ impl Column for Money {
 macro_rules! json {
     ($($ty:ty),* $(,)?) => {$(
         impl $crate::rows::Column for $ty {
+            const KIND: $crate::db::Kind = $crate::db::Kind::Text;
+
             fn write(&self) -> rusqlite::types::ToSqlOutput<'_> {
                 $crate::rows::column::write_json(self)
             }
@@ -266,6 +303,8 @@ pub(crate) fn read_json<T: DeserializeOwned>(value: ValueRef<'_>) -> Result<T, B
 macro_rules! word {
     ($($ty:ty),* $(,)?) => {$(
         impl $crate::rows::Column for $ty {
+            const KIND: $crate::db::Kind = $crate::db::Kind::Text;
+
             fn write(&self) -> rusqlite::types::ToSqlOutput<'_> {
                 $crate::rows::column::write_word(self)
             }

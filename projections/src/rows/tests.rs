@@ -6,6 +6,11 @@ use proptest::prelude::*;
 use rusqlite::Connection;
 
 use super::*;
+use crate::{
+    db::{Db, Session},
+    postgres::Postgres,
+    views::ViewError,
+};
 
 row! {
     /// A number with two keys.
@@ -50,31 +55,44 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..200)
 }
 
-fn table() -> Connection {
+fn table() -> Db {
     let db = Connection::open_in_memory().unwrap();
     db.execute_batch("create table numbers (a, b, position, n, primary key (a, b)) without rowid").unwrap();
-    db
+    Db::Sqlite(db)
 }
 
-fn stored(db: &Connection) -> BTreeMap<u64, i64> {
-    let mut statement = db.prepare("select a, n from numbers").unwrap();
-    let rows = statement.query_map((), |row| Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get(1)?)));
-    rows.unwrap().map(Result::unwrap).collect()
+/// The same on a server; gone with the runtime.
+fn table_on_a_server() -> (fixtures::postgres::Database, Db) {
+    let database = fixtures::postgres::server().fresh();
+    let db = Db::Postgres(Session::open(&Postgres::new(&database.url()).unwrap(), "public".into()).unwrap());
+    db.batch("create table numbers (a bigint, b bigint, position bigint, n bigint, primary key (a, b))")
+        .unwrap();
+    (database, db)
+}
+
+fn stored(db: &Db) -> BTreeMap<u64, i64> {
+    let mut all = BTreeMap::new();
+    db.each::<ViewError>("select a, n from numbers", Vec::new(), |row| {
+        all.insert(row.take().unwrap(), row.take().unwrap());
+        Ok(true)
+    })
+    .unwrap();
+    all
 }
 
 fn number(key: u64, n: i64) -> Number {
     Number { a: key, b: key * 7, position: key, n }
 }
 
-fn run(steps: &[Step], max: usize, build: bool, in_order: bool) -> Result<(), TestCaseError> {
-    let db = table();
+fn run(db: &Db, steps: &[Step], max: usize, build: bool, in_order: bool) -> Result<(), TestCaseError> {
+    db.batch("delete from numbers").unwrap();
     let mut cache = match build {
         true => Cache::<Number>::of_empty("numbers", max, in_order),
         false => Cache::new("numbers", max, in_order),
     };
     let mut model = BTreeMap::new();
     for step in steps {
-        let mut rows = Rows::new(&mut cache, &db);
+        let mut rows = Rows::new(&mut cache, db);
         match *step {
             Step::Get(key) => {
                 let found = rows.get(&(key, key * 7)).unwrap().map(|row| row.n);
@@ -99,20 +117,20 @@ fn run(steps: &[Step], max: usize, build: bool, in_order: bool) -> Result<(), Te
                 rows.remove(&(key, key * 7));
                 model.remove(&key);
             }
-            Step::Write if build => cache.write(&db, Which::Forgotten).unwrap(),
+            Step::Write if build => cache.write(db, Which::Forgotten).unwrap(),
             Step::Write => {
-                cache.write(&db, Which::All).unwrap();
-                prop_assert_eq!(&stored(&db), &model);
+                cache.write(db, Which::All).unwrap();
+                prop_assert_eq!(&stored(db), &model);
             }
             Step::Clear if build => {}
             Step::Clear => {
-                cache.write(&db, Which::All).unwrap();
+                cache.write(db, Which::All).unwrap();
                 cache.clear();
             }
         }
     }
-    cache.write(&db, Which::All).unwrap();
-    prop_assert_eq!(stored(&db), model);
+    cache.write(db, Which::All).unwrap();
+    prop_assert_eq!(stored(db), model);
     Ok(())
 }
 
@@ -126,8 +144,21 @@ proptest! {
         build: bool,
         in_order: bool,
     ) {
-        run(&steps, max, build, in_order)?;
+        run(&table(), &steps, max, build, in_order)?;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn so_does_a_table_on_a_server() {
+    tokio::task::spawn_blocking(|| {
+        let (_database, db) = table_on_a_server();
+        let config = ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() };
+        let all = (steps(), 0..12_usize, any::<bool>(), any::<bool>());
+        let mut runner = proptest::test_runner::TestRunner::new(config);
+        runner.run(&all, |(steps, max, build, in_order)| run(&db, &steps, max, build, in_order)).unwrap();
+    })
+    .await
+    .unwrap();
 }
 
 #[test]

@@ -18,6 +18,7 @@ use super::{
     Envelope, View, ViewError, Views,
     read::{Filter, limit},
 };
+use crate::db::Kind;
 use crate::rows::{BadColumn, Column, Rows, column::word, row};
 
 /// Seconds for which a leased port waits for its lease before it is reclaimed: a registration takes milliseconds, and
@@ -92,6 +93,8 @@ impl FromStr for DueSubject {
 }
 
 impl Column for DueSubject {
+    const KIND: Kind = Kind::Text;
+
     fn write(&self) -> ToSqlOutput<'_> {
         ToSqlOutput::Owned(Value::Text(self.to_string()))
     }

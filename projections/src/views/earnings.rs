@@ -30,16 +30,14 @@ use domain::{
     purse::PurseEvent,
     settlement::{Resolution, SettlementEvent},
 };
-use rusqlite::{
-    Connection,
-    types::{ToSqlOutput, Value, ValueRef},
-};
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use self::month::Month;
-use super::{Envelope, Folder, ViewError, file};
-use crate::rows::{BadColumn, Cache, Column, Rows, Which, column::json, row};
+use super::{Envelope, Folder, ViewError, tables};
+use crate::db::{Db, Kind};
+use crate::rows::{BadColumn, Cache, Column, Row, Rows, Which, column::json, row};
 
 /// Stands for all devices of an owner.
 pub const ALL_DEVICES: DeviceId = DeviceId(Uuid::nil());
@@ -55,6 +53,8 @@ impl fmt::Display for Sum {
 }
 
 impl Column for Sum {
+    const KIND: Kind = Kind::Text;
+
     fn write(&self) -> ToSqlOutput<'_> {
         ToSqlOutput::Owned(Value::Text(format!("{:039}", self.0)))
     }
@@ -146,7 +146,7 @@ impl Earnings {
     /// Folds into the tables that are served, or into empty ones that are being built.
     pub(super) fn folder(build: bool) -> Box<dyn Folder> {
         let [sums, open] =
-            TABLES.map(|table| if build { format!("{table}{}", file::BUILD) } else { table.into() });
+            TABLES.map(|table| if build { format!("{table}{}", tables::BUILD) } else { table.into() });
         Box::new(match build {
             true => Self {
                 sums: Cache::of_empty(&sums, CACHED, false),
@@ -161,7 +161,7 @@ impl Earnings {
         })
     }
 
-    fn apply(&mut self, db: &Connection, event: &Envelope<'_>) -> Result<(), ViewError> {
+    fn apply(&mut self, db: &Db, event: &Envelope<'_>) -> Result<(), ViewError> {
         match event.event {
             AnyEvent::Contract(e) => self.contract(db, event, e),
             AnyEvent::Purse(PurseEvent::PayoutsReleased(e)) => {
@@ -187,12 +187,7 @@ impl Earnings {
         }
     }
 
-    fn contract(
-        &mut self,
-        db: &Connection,
-        event: &Envelope<'_>,
-        happened: &ContractEvent,
-    ) -> Result<(), ViewError> {
+    fn contract(&mut self, db: &Db, event: &Envelope<'_>, happened: &ContractEvent) -> Result<(), ViewError> {
         match happened {
             ContractEvent::RentalStarted(e) => {
                 self.keep(db, event.id()?, OpenEarnings::Contract(e.device));
@@ -215,7 +210,7 @@ impl Earnings {
     /// A payout was decided.
     fn decided(
         &mut self,
-        db: &Connection,
+        db: &Db,
         event: &Envelope<'_>,
         (owner, device): (AccountId, DeviceId),
         payout: SettlementId,
@@ -231,7 +226,7 @@ impl Earnings {
     }
 
     /// Money arrived; if it is an owner's, its parts are paid, and what did not arrive waits for the rest.
-    fn arrived(&mut self, db: &Connection, event: &Envelope<'_>, moved: Money) -> Result<(), ViewError> {
+    fn arrived(&mut self, db: &Db, event: &Envelope<'_>, moved: Money) -> Result<(), ViewError> {
         let settlement: SettlementId = event.id()?;
         let Some(OpenEarnings::Payout(owner, asset, parts)) = self.take(db, settlement.0)? else {
             return Ok(());
@@ -257,7 +252,7 @@ impl Earnings {
     /// Adds to the four rows that an event changes.
     fn add(
         &mut self,
-        db: &Connection,
+        db: &Db,
         event: &Envelope<'_>,
         (owner, device, asset): (AccountId, DeviceId, Asset),
         more: More,
@@ -291,11 +286,11 @@ impl Earnings {
         Ok(())
     }
 
-    fn keep(&mut self, db: &Connection, subject: Uuid, open: OpenEarnings) {
+    fn keep(&mut self, db: &Db, subject: Uuid, open: OpenEarnings) {
         Rows::new(&mut self.open, db).put(EarningsOpen { subject, open });
     }
 
-    fn take(&mut self, db: &Connection, subject: Uuid) -> Result<Option<OpenEarnings>, ViewError> {
+    fn take(&mut self, db: &Db, subject: Uuid) -> Result<Option<OpenEarnings>, ViewError> {
         let mut rows = Rows::new(&mut self.open, db);
         let found = rows.get(&(subject,))?.map(|row| row.open.clone());
         if found.is_some() {
@@ -304,7 +299,7 @@ impl Earnings {
         Ok(found)
     }
 
-    fn device_of(&mut self, db: &Connection, contract: Uuid) -> Result<Option<DeviceId>, ViewError> {
+    fn device_of(&mut self, db: &Db, contract: Uuid) -> Result<Option<DeviceId>, ViewError> {
         let found = Rows::new(&mut self.open, db).get(&(contract,))?.map(|row| row.open.clone());
         Ok(found.and_then(|open| match open {
             OpenEarnings::Contract(device) => Some(device),
@@ -322,6 +317,10 @@ impl Folder for Earnings {
         &TABLES
     }
 
+    fn columns(&self) -> Vec<super::folder::Columns> {
+        vec![(EarningsRow::KEYS, EarningsRow::COLUMNS), (EarningsOpen::KEYS, EarningsOpen::COLUMNS)]
+    }
+
     fn version(&self) -> u32 {
         VERSION
     }
@@ -335,7 +334,7 @@ impl Folder for Earnings {
     }
 
     fn digest(&self) -> Digest {
-        file::digest(DDL)
+        tables::digest(DDL)
     }
 
     fn next(&self) -> Position {
@@ -348,7 +347,7 @@ impl Folder for Earnings {
         self.next = next;
     }
 
-    fn fold(&mut self, db: &Connection, event: &Envelope<'_>) -> Result<(), ViewError> {
+    fn fold(&mut self, db: &Db, event: &Envelope<'_>) -> Result<(), ViewError> {
         if event.recorded.position < self.next {
             return Ok(());
         }
@@ -357,7 +356,7 @@ impl Folder for Earnings {
         Ok(())
     }
 
-    fn write(&mut self, db: &Connection, which: Which) -> Result<(), ViewError> {
+    fn write(&mut self, db: &Db, which: Which) -> Result<(), ViewError> {
         self.sums.write(db, which)?;
         self.open.write(db, which)
     }

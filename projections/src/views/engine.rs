@@ -12,19 +12,30 @@
 //! - After any error the transaction is rolled back and the caches are dropped, so memory never runs ahead of the file.
 //! - An event that cannot be decoded stops everything at the event before it. It is never skipped.
 
-use std::path::{Path, PathBuf};
-
 use domain::{
     any::AnyEvent,
     event::{Position, Recorded},
 };
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use uuid::Uuid;
 
 use super::{
-    Envelope, Folder, ViewError,
-    file::{self, Checkpoint},
+    Envelope, Folder, Store, ViewError, store,
+    tables::{self, Checkpoint},
 };
-use crate::rows::Which;
+use crate::{
+    db::{Db, Param},
+    rows::Which,
+};
+
+/// The lease of folding, by the database's clock: it passes on after five seconds without a page.
+const TAKE_LEASE: &str = "insert into leader_leases as l (name, holder, fence, until)
+     values ('read models', ?, 1, clock_timestamp() + interval '5 seconds')
+     on conflict (name) do update set
+         fence = l.fence + case when l.holder = excluded.holder then 0 else 1 end,
+         holder = excluded.holder, until = excluded.until
+     where l.holder = excluded.holder or l.until <= clock_timestamp()
+     returning fence";
 
 /// What became of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,8 +48,8 @@ pub enum Applied {
 
 /// All views with their caches and the connection that writes them.
 pub struct Engine {
-    db: Connection,
-    path: PathBuf,
+    db: Db,
+    store: Store,
     views: Vec<Box<dyn Folder>>,
     /// As this engine last read or wrote them, in the order of `views`.
     checkpoints: Vec<Checkpoint>,
@@ -46,7 +57,10 @@ pub struct Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("path", &self.path).field("next", &self.next()).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("store", &self.store.shown())
+            .field("next", &self.next())
+            .finish_non_exhaustive()
     }
 }
 
@@ -61,14 +75,14 @@ pub fn decode(page: &[Recorded]) -> Result<Vec<AnyEvent>, ViewError> {
 }
 
 impl Engine {
-    /// Opens a file whose views are current; see [`crate::rebuild::stale`].
+    /// Opens a store whose views are current; see [`crate::rebuild::stale`].
     ///
     /// # Errors
     /// When the file cannot be used or a view in it is missing or of another form.
-    pub fn open(path: &Path) -> Result<Self, ViewError> {
-        let db = file::writer(path)?;
-        let mut engine =
-            Self { db, path: path.to_owned(), views: super::all(false), checkpoints: Vec::new() };
+    pub fn open(store: impl Into<Store>) -> Result<Self, ViewError> {
+        let store = store.into();
+        let db = store.writer()?;
+        let mut engine = Self { db, store, views: super::all(false), checkpoints: Vec::new() };
         let stored = engine.stored()?;
         engine.adopt(stored);
         Ok(engine)
@@ -81,11 +95,14 @@ impl Engine {
     }
 
     fn stored(&self) -> Result<Vec<Checkpoint>, ViewError> {
-        let found = self.views.iter().map(|view| match file::checkpoint(&self.db, view.name())? {
+        let stored = tables::checkpoints(&self.db).map_err(|e| self.store.named(e))?;
+        let of =
+            |view: &dyn Folder| stored.iter().find(|(name, _)| name == view.name()).map(|(_, found)| *found);
+        let found = self.views.iter().map(|view| match of(view.as_ref()) {
             Some(found) if found.version == view.version() && found.digest == view.digest() => Ok(found),
             _ => Err(ViewError::Replaced { view: view.name() }),
         });
-        found.collect::<Result<_, _>>().map_err(|e| file::named(&self.path, e))
+        found.collect()
     }
 
     fn adopt(&mut self, checkpoints: Vec<Checkpoint>) {
@@ -106,24 +123,27 @@ impl Engine {
             let checkpoints = std::mem::take(&mut self.checkpoints);
             self.adopt(checkpoints);
         }
-        result.map_err(|e| file::named(&self.path, e))
+        result.map_err(|e| self.store.named(e))
     }
 
     fn transact(&mut self, page: &[Recorded], events: &[AnyEvent]) -> Result<Applied, ViewError> {
         let stored = {
-            let tx = Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate)?;
+            let tx = self.db.write()?;
             let stored = self.stored()?;
             if stored == self.checkpoints {
-                let next = fold(&tx, self.views.iter_mut(), page, events)?;
+                let db = &self.db;
+                let next = fold(db, self.views.iter_mut(), page, events)?;
                 let last = page.last().map(|recorded| recorded.event.id);
                 let mut reached = stored;
+                let mut moved = Vec::new();
                 for (view, checkpoint) in self.views.iter_mut().zip(&mut reached) {
-                    view.write(&tx, Which::All)?;
+                    view.write(db, Which::All)?;
                     if next > checkpoint.next {
                         (checkpoint.next, checkpoint.last) = (next, last);
-                        file::set_checkpoint(&tx, view.name(), checkpoint)?;
+                        moved.push((view.name(), *checkpoint));
                     }
                 }
+                tables::set_checkpoints(db, &moved)?;
                 tx.commit()?;
                 self.checkpoints = reached;
                 return Ok(Applied::Folded);
@@ -132,6 +152,49 @@ impl Engine {
         };
         self.adopt(stored);
         Ok(Applied::Moved)
+    }
+
+    /// Whether this one is to fold: on a server one of its nodes does, by a lease that is kept with every page and passes
+    /// on when it is not. Two that believe they lead are wasteful, not wrong.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub fn leads(&self, holder: &mut Option<Uuid>) -> Result<bool, ViewError> {
+        let Db::Postgres(_) = &self.db else { return Ok(true) };
+        let id = match holder {
+            Some(id) => id,
+            None => {
+                let sql = "select decode(replace(gen_random_uuid()::text, '-', ''), 'hex')";
+                holder.insert(self.db.value(sql, Vec::new())?.unwrap_or_default())
+            }
+        };
+        Ok(self.db.value::<i64>(TAKE_LEASE, vec![Param::of(id)])?.is_some())
+    }
+
+    /// Whether the connection can be used after an error.
+    #[must_use]
+    pub const fn may_go_on(&self) -> bool {
+        matches!(self.db, Db::Sqlite(_))
+    }
+
+    /// Says that these views are in use, so that they are not dropped.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub fn used(&self) -> Result<(), ViewError> {
+        store::used(&self.db)
+    }
+
+    /// Drops views of other programs' forms that nobody has used for a day.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub fn drop_unused(&self) -> Result<(), ViewError> {
+        let dropped = store::drop_unused(&self.db)?;
+        if !dropped.is_empty() {
+            tracing::info!(?dropped, "read models of another version that nobody uses any more were dropped");
+        }
+        Ok(())
     }
 
     /// Looks for what another process has folded since.
@@ -149,7 +212,7 @@ impl Engine {
 
 /// Folds events into views, each from its own checkpoint on; answers the first position after them.
 pub(crate) fn fold<'a>(
-    db: &Connection,
+    db: &Db,
     views: impl Iterator<Item = &'a mut Box<dyn Folder>>,
     page: &[Recorded],
     events: &[AnyEvent],

@@ -1,15 +1,13 @@
-//! The file that holds all read models, its tables and checkpoints.
+//! The file that holds all read models.
 
 use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use domain::{event::Position, id::EventId, key::Digest};
 use rusqlite::{Connection, OpenFlags};
 
-use super::{Folder, ViewError};
-use crate::rows::{BadColumn, Column, Read};
+use super::ViewError;
 
 /// `Brtv`; in the file's header.
 const APPLICATION_ID: i64 = 0x4272_7476;
@@ -26,25 +24,7 @@ const WAL_PAGES: u32 = 4_096;
 /// Prepared statements kept; every view has four.
 const STATEMENTS: usize = 128;
 
-/// Tables that are being built bear this suffix until they replace the served ones.
-pub const BUILD: &str = "__build";
-
 const CHECKPOINTS: &str = include_str!("../../../migrations/sqlite/views/checkpoints.sql");
-
-/// A view's row in the table `checkpoints`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Checkpoint {
-    /// The fold's version.
-    pub version: u32,
-    /// The table's form.
-    pub digest: Digest,
-    /// Counts rebuilds.
-    pub generation: u64,
-    /// The first position not folded.
-    pub next: Position,
-    /// The event before it: tells whether the log is still the one that was folded.
-    pub last: Option<EventId>,
-}
 
 /// Opens the file for writing; makes it when there is none.
 ///
@@ -125,88 +105,4 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
-}
-
-/// A DDL text's statements without comments.
-#[must_use]
-pub fn statements(ddl: &str) -> Vec<String> {
-    let code =
-        ddl.lines().map(|line| line.split("--").next().unwrap_or("").trim()).filter(|line| !line.is_empty());
-    let code = code.collect::<Vec<_>>().join(" ");
-    code.split(';').map(str::trim).filter(|s| !s.is_empty()).map(String::from).collect()
-}
-
-/// Identifies the form of tables; comments do not count.
-pub(crate) fn digest(ddl: &str) -> Digest {
-    Digest::of(statements(ddl).join(";").as_bytes())
-}
-
-/// Makes a view's tables under names of their own, without indexes; drops what an earlier attempt left, and tables
-/// without a checkpoint.
-pub(crate) fn create_tables(db: &Connection, view: &dyn Folder, served: bool) -> Result<(), ViewError> {
-    let statements = statements(view.ddl());
-    for name in view.tables() {
-        db.execute_batch(&format!("drop table if exists {name}{BUILD}"))?;
-        if !served {
-            db.execute_batch(&format!("drop table if exists {name}"))?;
-        }
-        let head = format!("create table {name} ");
-        for statement in statements.iter().filter(|s| s.starts_with(&head)) {
-            db.execute_batch(&statement.replacen(&head, &format!("create table {name}{BUILD} "), 1))?;
-        }
-    }
-    Ok(())
-}
-
-/// Makes the indexes of a view that is being built. An index keeps its name for life, so the rebuild's number is in it.
-pub(crate) fn create_indexes(db: &Connection, view: &dyn Folder, generation: u64) -> Result<(), ViewError> {
-    for statement in statements(view.ddl()).iter().filter(|s| !s.starts_with("create table")) {
-        let made = view.tables().iter().fold(statement.clone(), |made, name| {
-            let made =
-                made.replacen(&format!("index {name}_by_"), &format!("index {name}_{generation}_by_"), 1);
-            made.replacen(&format!(" on {name} "), &format!(" on {name}{BUILD} "), 1)
-        });
-        db.execute_batch(&made)?;
-    }
-    Ok(())
-}
-
-/// Puts the built tables in the served ones' place.
-pub(crate) fn replace_tables(db: &Connection, view: &dyn Folder) -> Result<(), ViewError> {
-    for name in view.tables() {
-        db.execute_batch(&format!(
-            "drop table if exists {name}; alter table {name}{BUILD} rename to {name}"
-        ))?;
-    }
-    Ok(())
-}
-
-/// Reads a view's checkpoint.
-pub(crate) fn checkpoint(db: &Connection, view: &str) -> Result<Option<Checkpoint>, ViewError> {
-    let mut statement =
-        db.prepare_cached("select version, digest, generation, next, last from checkpoints where view = ?1")?;
-    let mut rows = statement.query([view])?;
-    let Some(row) = rows.next()? else { return Ok(None) };
-    let mut columns = Read::new(row);
-    let mut read = || {
-        Ok(Checkpoint {
-            version: columns.take()?,
-            digest: columns.take()?,
-            generation: columns.take()?,
-            next: columns.take()?,
-            last: columns.take()?,
-        })
-    };
-    read().map(Some).map_err(|e: BadColumn| ViewError::BadRow { table: "checkpoints", why: e.to_string() })
-}
-
-/// Writes a view's checkpoint.
-pub(crate) fn set_checkpoint(db: &Connection, view: &str, to: &Checkpoint) -> Result<(), ViewError> {
-    let mut statement = db.prepare_cached(
-        "insert or replace into checkpoints (view, version, digest, generation, next, last) \
-         values (?1, ?2, ?3, ?4, ?5, ?6)",
-    )?;
-    let Checkpoint { version, digest, generation, next, last } = to;
-    statement.execute((view, version, digest.write(), generation.write(), next.write(), last.write()))?;
-    Ok(())
 }

@@ -1,10 +1,13 @@
 //! A view with its cache, whatever its rows are.
 
 use domain::{event::Position, key::Digest};
-use rusqlite::Connection;
 
-use super::{Envelope, View, ViewError, file};
+use super::{Envelope, View, ViewError, tables};
+use crate::db::Db;
 use crate::rows::{Cache, Row, Rows, Which};
+
+/// A table's key, and all its columns, those of the key first.
+pub type Columns = (&'static [&'static str], &'static [&'static str]);
 
 /// A view that is being folded.
 pub trait Folder: Send {
@@ -13,6 +16,9 @@ pub trait Folder: Send {
 
     /// Its tables; the first bears its name.
     fn tables(&self) -> &'static [&'static str];
+
+    /// The columns of each of them.
+    fn columns(&self) -> Vec<Columns>;
 
     /// The fold's version.
     fn version(&self) -> u32;
@@ -36,13 +42,13 @@ pub trait Folder: Send {
     ///
     /// # Errors
     /// As [`View::fold`].
-    fn fold(&mut self, db: &Connection, event: &Envelope<'_>) -> Result<(), ViewError>;
+    fn fold(&mut self, db: &Db, event: &Envelope<'_>) -> Result<(), ViewError>;
 
     /// Writes what changed.
     ///
     /// # Errors
     /// As [`Cache::write`].
-    fn write(&mut self, db: &Connection, which: Which) -> Result<(), ViewError>;
+    fn write(&mut self, db: &Db, which: Which) -> Result<(), ViewError>;
 }
 
 struct Folding<V: View> {
@@ -54,7 +60,7 @@ struct Folding<V: View> {
 pub fn of<V: View>(build: bool) -> Box<dyn Folder> {
     let table = V::Row::TABLE;
     let cache = match build {
-        true => Cache::of_empty(&format!("{table}{}", file::BUILD), V::CACHED, V::IN_ORDER),
+        true => Cache::of_empty(&format!("{table}{}", tables::BUILD), V::CACHED, V::IN_ORDER),
         false => Cache::new(table, V::CACHED, V::IN_ORDER),
     };
     Box::new(Folding::<V> { cache, next: 0 })
@@ -67,6 +73,10 @@ impl<V: View> Folder for Folding<V> {
 
     fn tables(&self) -> &'static [&'static str] {
         &[V::Row::TABLE]
+    }
+
+    fn columns(&self) -> Vec<Columns> {
+        vec![(V::Row::KEYS, V::Row::COLUMNS)]
     }
 
     fn version(&self) -> u32 {
@@ -82,7 +92,7 @@ impl<V: View> Folder for Folding<V> {
     }
 
     fn digest(&self) -> Digest {
-        file::digest(V::DDL)
+        tables::digest(V::DDL)
     }
 
     fn next(&self) -> Position {
@@ -94,7 +104,7 @@ impl<V: View> Folder for Folding<V> {
         self.next = next;
     }
 
-    fn fold(&mut self, db: &Connection, event: &Envelope<'_>) -> Result<(), ViewError> {
+    fn fold(&mut self, db: &Db, event: &Envelope<'_>) -> Result<(), ViewError> {
         if event.recorded.position < self.next {
             return Ok(());
         }
@@ -103,7 +113,7 @@ impl<V: View> Folder for Folding<V> {
         Ok(())
     }
 
-    fn write(&mut self, db: &Connection, which: Which) -> Result<(), ViewError> {
+    fn write(&mut self, db: &Db, which: Which) -> Result<(), ViewError> {
         self.cache.write(db, which)
     }
 }

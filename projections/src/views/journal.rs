@@ -20,12 +20,12 @@ use domain::{
     money::Asset,
     time::Time,
 };
-use rusqlite::Connection;
 use std::borrow::Cow;
 use uuid::Uuid;
 
-use super::{Envelope, Folder, ViewError, file};
-use crate::rows::{Cache, Rows, Which, row};
+use super::{Envelope, Folder, ViewError, tables};
+use crate::db::Db;
+use crate::rows::{Cache, Row, Rows, Which, row};
 
 pub use read::{Accounts, JournalReader, Owed};
 
@@ -111,7 +111,7 @@ pub(super) struct Journal {
 impl Journal {
     /// Folds into the tables that are served, or into empty ones that are being built.
     pub(super) fn folder(build: bool) -> Box<dyn Folder> {
-        let name = |table: &str| if build { format!("{table}{}", file::BUILD) } else { table.into() };
+        let name = |table: &str| if build { format!("{table}{}", tables::BUILD) } else { table.into() };
         let [entries, balances, accrued, open] = TABLES.map(name);
         Box::new(if build {
             Self {
@@ -132,7 +132,7 @@ impl Journal {
         })
     }
 
-    fn post(&mut self, db: &Connection, event: &Envelope<'_>) -> Result<(), ViewError> {
+    fn post(&mut self, db: &Db, event: &Envelope<'_>) -> Result<(), ViewError> {
         let recorded = event.recorded;
         let at = recorded.event.effective_at;
         let happened = Happened { stream: &recorded.stream, id: event.id, event: event.event, at };
@@ -184,7 +184,7 @@ impl Journal {
         Ok(())
     }
 
-    fn entries_of<'a>(&'a mut self, db: &'a Connection) -> Rows<'a, EntryRow> {
+    fn entries_of<'a>(&'a mut self, db: &'a Db) -> Rows<'a, EntryRow> {
         Rows::new(&mut self.entries, db)
     }
 }
@@ -196,6 +196,15 @@ impl Folder for Journal {
 
     fn tables(&self) -> &'static [&'static str] {
         &TABLES
+    }
+
+    fn columns(&self) -> Vec<super::folder::Columns> {
+        vec![
+            (EntryRow::KEYS, EntryRow::COLUMNS),
+            (BalanceRow::KEYS, BalanceRow::COLUMNS),
+            (AccruedRow::KEYS, AccruedRow::COLUMNS),
+            (OpenRow::KEYS, OpenRow::COLUMNS),
+        ]
     }
 
     fn version(&self) -> u32 {
@@ -211,7 +220,7 @@ impl Folder for Journal {
     }
 
     fn digest(&self) -> Digest {
-        file::digest(DDL)
+        tables::digest(DDL)
     }
 
     fn next(&self) -> Position {
@@ -226,7 +235,7 @@ impl Folder for Journal {
         self.next = next;
     }
 
-    fn fold(&mut self, db: &Connection, event: &Envelope<'_>) -> Result<(), ViewError> {
+    fn fold(&mut self, db: &Db, event: &Envelope<'_>) -> Result<(), ViewError> {
         if event.recorded.position < self.next {
             return Ok(());
         }
@@ -235,7 +244,7 @@ impl Folder for Journal {
         Ok(())
     }
 
-    fn write(&mut self, db: &Connection, which: Which) -> Result<(), ViewError> {
+    fn write(&mut self, db: &Db, which: Which) -> Result<(), ViewError> {
         self.entries.write(db, which)?;
         self.balances.write(db, which)?;
         self.accrued.write(db, which)?;

@@ -1,11 +1,10 @@
 //! What waits for an operator, counted as far as a page shows it.
 
-use rusqlite::Connection;
-
 use super::{
     ViewError, Views,
     devices::{LOST, UNERASED},
 };
+use crate::db::Db;
 
 /// Where counting ends: beyond that, "1000 or more" says enough, and the answer stays fast.
 pub const MAX_COUNT: u32 = 1_000;
@@ -40,7 +39,7 @@ impl Views {
     /// When the file cannot be read.
     pub async fn overview(&self) -> Result<Overview, ViewError> {
         self.ask(|db| {
-            let state = db.unchecked_transaction()?;
+            let state = db.snapshot()?;
             let counted = Overview {
                 lost_devices: count(db, "devices", LOST)?,
                 unerased_devices: count(db, "devices", UNERASED)?,
@@ -52,17 +51,17 @@ impl Views {
                 quarantined_settlements: count(db, "settlements", "status = 'quarantined'")?,
                 running_contracts: count(db, "contracts", "status = 'running'")?,
             };
-            state.finish()?;
+            state.commit()?;
             Ok(counted)
         })
         .await
     }
 }
 
-fn count(db: &Connection, table: &str, condition: &str) -> Result<u32, ViewError> {
+fn count(db: &Db, table: &str, condition: &str) -> Result<u32, ViewError> {
     let found = format!("select 1 from {table} where {condition} limit {MAX_COUNT}");
     #[cfg(test)]
     super::read::tests::assert_indexed(db, &found);
-    let sql = format!("select count(*) from ({found})");
-    Ok(db.prepare_cached(&sql)?.query_row((), |row| row.get(0))?)
+    let sql = format!("select count(*) from ({found}) as found");
+    Ok(db.value(&sql, Vec::new())?.unwrap_or(0))
 }

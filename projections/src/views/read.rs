@@ -9,29 +9,30 @@
 //! written waits with [`Views::wait_for`] first. Every list is limited and continues at an indexed column.
 
 use std::{
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use domain::event::Position;
-use rusqlite::{
-    Connection, params_from_iter,
-    types::{ToSqlOutput, Value},
-};
 use tokio::{
     sync::{Semaphore, watch},
     time::{Instant, timeout},
 };
 
-use super::{ViewError, file};
-use crate::rows::{Column, Read, Row};
+use super::{Store, ViewError};
+use crate::{
+    db::{Db, Param},
+    rows::{Column, Read, Row},
+};
 
 /// Rows in one answer, at most.
 pub const MAX_LIMIT: usize = 500;
 
 /// Connections, and so questions at once; further ones wait.
 const READERS: usize = 8;
+
+/// A connection that lay idle for longer is tried before it is used.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// How often a waiting writer looks whether another process has folded its event.
 const POLL: Duration = Duration::from_millis(50);
@@ -44,34 +45,54 @@ pub struct Views {
 
 #[derive(Debug)]
 struct Shared {
-    path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
+    store: Store,
+    /// Each since when.
+    idle: Mutex<Vec<(Db, Instant)>>,
     permits: Arc<Semaphore>,
     /// The first position not folded, as this process's runner last knew it.
     next: watch::Sender<Position>,
 }
 
+impl Shared {
+    fn idle(&self) -> MutexGuard<'_, Vec<(Db, Instant)>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection that works as far as one can tell.
+    fn connection(&self) -> Result<Db, ViewError> {
+        loop {
+            let Some((db, since)) = self.idle().pop() else { return self.store.reader() };
+            if since.elapsed() < FRESH || db.answers() {
+                return Ok(db);
+            }
+        }
+    }
+}
+
 impl Views {
-    /// Opens the views of a file that [`crate::rebuild::prepare`] has made sure of.
+    /// Opens the views of a store that [`crate::rebuild::prepare`] has made sure of.
     ///
     /// # Errors
-    /// When the file cannot be used.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self, ViewError> {
-        let path = path.as_ref().to_owned();
-        let first = file::reader(&path)?;
+    /// When a file cannot be used; a server is connected to when something is asked.
+    pub fn open(store: impl Into<Store>) -> Result<Self, ViewError> {
+        let store = store.into();
+        let first = match &store {
+            Store::File(_) => vec![(store.reader()?, Instant::now())],
+            Store::Postgres(_) => Vec::new(),
+        };
         let shared = Shared {
-            path,
-            idle: Mutex::new(vec![first]),
+            store,
+            idle: Mutex::new(first),
             permits: Arc::new(Semaphore::new(READERS)),
             next: watch::Sender::new(0),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// The file.
+    /// Where they are kept.
     #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.shared.path
+    pub fn store(&self) -> &Store {
+        &self.shared.store
     }
 
     pub(crate) fn reached(&self) -> &watch::Sender<Position> {
@@ -83,12 +104,7 @@ impl Views {
     /// # Errors
     /// When the file cannot be read.
     pub async fn checkpoint(&self) -> Result<Position, ViewError> {
-        self.ask(|db| {
-            let next: Option<i64> =
-                db.query_row("select min(next) from checkpoints", (), |row| row.get(0))?;
-            Ok(next.unwrap_or(0).cast_unsigned())
-        })
-        .await
+        self.ask(|db| Ok(db.value("select min(next) from checkpoints", Vec::new())?.unwrap_or(0))).await
     }
 
     /// Waits until every view holds the event at `position`: read your writes. False when that took too long.
@@ -110,24 +126,24 @@ impl Views {
         }
     }
 
-    /// Runs a question on a connection of its own. A connection that failed is not used again.
+    /// Runs a question on a connection of its own. A connection that failed is not used again, nor are those that lay idle
+    /// beside it: a server that was restarted has cut them all.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&Connection) -> Result<T, ViewError> + Send + 'static,
+        question: impl FnOnce(&Db) -> Result<T, ViewError> + Send + 'static,
     ) -> Result<T, ViewError> {
         let permit = self.shared.permits.clone().acquire_owned().await;
         let permit = permit.map_err(|e| ViewError::Storage(e.to_string()))?;
         let shared = self.shared.clone();
         let answer = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let idle = shared.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let db = match idle {
-                Some(db) => db,
-                None => file::reader(&shared.path)?,
-            };
-            let answer = question(&db).map_err(|e| file::named(&shared.path, e))?;
-            shared.idle.lock().unwrap_or_else(PoisonError::into_inner).push(db);
-            Ok(answer)
+            let db = shared.connection()?;
+            let answer = question(&db).map_err(|e| shared.store.named(e));
+            match &answer {
+                Ok(_) => shared.idle().push((db, Instant::now())),
+                Err(_) => shared.idle().clear(),
+            }
+            answer
         });
         answer.await.map_err(|e| ViewError::Storage(e.to_string()))?
     }
@@ -167,7 +183,7 @@ impl Page {
         Self { after: None, newest_first: true, limit }
     }
 
-    fn select<R: Row>(self, db: &Connection, filter: Filter) -> Result<Vec<R>, ViewError> {
+    fn select<R: Row>(self, db: &Db, filter: Filter) -> Result<Vec<R>, ViewError> {
         let (beyond, order) =
             if self.newest_first { ("position < ?", "desc") } else { ("position > ?", "asc") };
         let filter = match self.after {
@@ -187,7 +203,7 @@ pub(super) fn limit(wanted: usize) -> usize {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Filter {
     conditions: String,
-    values: Vec<Value>,
+    values: Vec<Param>,
 }
 
 impl Filter {
@@ -197,13 +213,13 @@ impl Filter {
     }
 
     pub(super) fn and(mut self, condition: &str, value: &impl Column) -> Self {
-        self.values.push(owned(value));
+        self.values.push(Param::of(value));
         self.plain(condition)
     }
 
     /// A condition with two `?`.
     pub(super) fn pair(mut self, condition: &str, first: &impl Column, second: &impl Column) -> Self {
-        self.values.push(owned(first));
+        self.values.push(Param::of(first));
         self.and(condition, second)
     }
 
@@ -220,11 +236,20 @@ impl Filter {
         self
     }
 
+    /// Both filters' conditions.
+    pub(super) fn also(mut self, other: Self) -> Self {
+        if let Some(conditions) = other.conditions.strip_prefix(" where ") {
+            self.values.extend(other.values);
+            return self.plain(conditions);
+        }
+        self
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.conditions.is_empty()
     }
 
-    pub(super) fn select<R: Row>(self, db: &Connection, tail: &str) -> Result<Vec<R>, ViewError> {
+    pub(super) fn select<R: Row>(self, db: &Db, tail: &str) -> Result<Vec<R>, ViewError> {
         let mut found = Vec::new();
         self.each(db, &format!("{} from {}", R::COLUMNS.join(", "), R::TABLE), tail, |row| {
             found.push(R::read(row).map_err(|e| ViewError::BadRow { table: R::TABLE, why: e.to_string() })?);
@@ -234,7 +259,7 @@ impl Filter {
     }
 
     /// Whether a table has a row that all conditions let through.
-    pub(super) fn exists(self, db: &Connection, table: &str) -> Result<bool, ViewError> {
+    pub(super) fn exists(self, db: &Db, table: &str) -> Result<bool, ViewError> {
         let mut found = false;
         self.each(db, &format!("1 from {table}"), "limit 1", |_| {
             found = true;
@@ -246,30 +271,15 @@ impl Filter {
     /// Shows what is chosen of each row, until `show` says that it is enough.
     pub(super) fn each(
         self,
-        db: &Connection,
+        db: &Db,
         what: &str,
         tail: &str,
-        mut show: impl FnMut(&mut Read<'_, '_>) -> Result<bool, ViewError>,
+        show: impl FnMut(&mut Read<'_, '_>) -> Result<bool, ViewError>,
     ) -> Result<(), ViewError> {
         let sql = format!("select {what}{} {tail}", self.conditions);
         #[cfg(test)]
         tests::assert_indexed(db, &sql);
-        let mut statement = db.prepare_cached(&sql)?;
-        let mut rows = statement.query(params_from_iter(self.values))?;
-        while let Some(row) = rows.next()? {
-            if !show(&mut Read::new(row))? {
-                break;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn owned(value: &impl Column) -> Value {
-    match value.write() {
-        ToSqlOutput::Owned(value) => value,
-        ToSqlOutput::Borrowed(value) => Value::try_from(value).unwrap_or(Value::Null),
-        _ => Value::Null,
+        db.each(&sql, self.values, show)
     }
 }
 

@@ -23,6 +23,7 @@ use super::{
     contracts::SegmentVerdict,
     read::{Filter, limit},
 };
+use crate::db::Kind;
 use crate::rows::{BadColumn, Column, Rows, row};
 
 /// A thing that events are about: a contract, device, account or settlement by its id, an order by a UUID of its key.
@@ -47,6 +48,8 @@ impl From<&OrderKey> for Subject {
 }
 
 impl Column for Subject {
+    const KIND: Kind = Kind::Blob;
+
     fn write(&self) -> ToSqlOutput<'_> {
         ToSqlOutput::Borrowed(ValueRef::Blob(self.0.as_bytes()))
     }
@@ -101,6 +104,8 @@ impl TimelineRow {
 }
 
 impl Column for Offsets {
+    const KIND: Kind = Kind::Blob;
+
     fn write(&self) -> ToSqlOutput<'_> {
         ToSqlOutput::Borrowed(ValueRef::Blob(&self.0))
     }

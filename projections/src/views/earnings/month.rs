@@ -6,6 +6,7 @@ use chrono::{DateTime, Datelike, NaiveDate};
 use domain::time::Time;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 
+use crate::db::Kind;
 use crate::rows::{BadColumn, Column};
 
 /// A month of a year (UTC), or all months.
@@ -53,6 +54,8 @@ impl fmt::Display for Month {
 }
 
 impl Column for Month {
+    const KIND: Kind = Kind::Integer;
+
     fn write(&self) -> ToSqlOutput<'_> {
         ToSqlOutput::from(self.0)
     }

@@ -13,6 +13,7 @@ use domain::{
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use uuid::Uuid;
 
+use crate::db::Kind;
 use crate::rows::{BadColumn, Column};
 
 const KINDS: [SettlementKind; 3] =
@@ -20,6 +21,8 @@ const KINDS: [SettlementKind; 3] =
 const STAGES: [Stage; 3] = [Stage::Due, Stage::InFlight, Stage::Quarantined];
 
 impl Column for Vec<Posting> {
+    const KIND: Kind = Kind::Blob;
+
     fn write(&self) -> ToSqlOutput<'_> {
         let mut out = Vec::with_capacity(self.len() * 48);
         for Posting { account, minor, asset } in self {

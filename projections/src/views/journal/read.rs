@@ -1,7 +1,5 @@
 //! Reading the journal: a page at a time, or from beginning to end in one unchanging state.
 
-use std::path::Path;
-
 use domain::{
     event::Position,
     id::{AccountId, EventId},
@@ -9,14 +7,15 @@ use domain::{
     money::Asset,
     settlement::SettlementKind,
 };
-use rusqlite::Connection;
 
 use super::{AccruedRow, BalanceRow, DDL, EntryRow, OpenRow, VERSION};
 use crate::{
-    rows::{Read, Row},
+    db::Db,
+    rows::{BadColumn, Row},
     views::{
-        Page, ViewError, Views, file,
+        Page, Store, ViewError, Views,
         read::{Filter, MAX_LIMIT, limit},
+        tables,
     },
 };
 
@@ -143,7 +142,7 @@ impl Views {
 /// One unchanging state of the journal, read in constant memory.
 #[derive(Debug)]
 pub struct JournalReader {
-    db: Connection,
+    db: Db,
     next: Position,
     last: Option<EventId>,
 }
@@ -153,11 +152,11 @@ impl JournalReader {
     ///
     /// # Errors
     /// When the file cannot be used, or holds no journal of this form.
-    pub fn open(path: &Path) -> Result<Self, ViewError> {
-        let db = file::reader(path)?;
-        db.execute_batch("begin")?;
-        let checkpoint = file::checkpoint(&db, "journal")?;
-        let current = checkpoint.filter(|c| c.version == VERSION && c.digest == file::digest(DDL));
+    pub fn open(store: impl Into<Store>) -> Result<Self, ViewError> {
+        let db = store.into().reader()?;
+        db.begin_snapshot()?;
+        let checkpoint = tables::checkpoint(&db, "journal")?;
+        let current = checkpoint.filter(|c| c.version == VERSION && c.digest == tables::digest(DDL));
         let current = current.ok_or(ViewError::Replaced { view: "journal" })?;
         Ok(Self { db, next: current.next, last: current.last })
     }
@@ -209,14 +208,8 @@ impl JournalReader {
         tail: &str,
         mut show: impl FnMut(R) -> Result<(), E>,
     ) -> Result<(), E> {
-        let failed = |e: rusqlite::Error| E::from(ViewError::from(e));
         let sql = format!("select {} from {} {tail}", R::COLUMNS.join(", "), R::TABLE);
-        let mut statement = self.db.prepare(&sql).map_err(failed)?;
-        let mut rows = statement.raw_query();
-        while let Some(row) = rows.next().map_err(failed)? {
-            let read = R::read(&mut Read::new(row));
-            show(read.map_err(|e| ViewError::BadRow { table: R::TABLE, why: e.to_string() })?)?;
-        }
-        Ok(())
+        let bad = |e: BadColumn| E::from(ViewError::BadRow { table: R::TABLE, why: e.to_string() });
+        self.db.each(&sql, Vec::new(), |row| show(R::read(row).map_err(bad)?).map(|()| true))
     }
 }

@@ -3,7 +3,6 @@
 use std::{fmt, str::FromStr};
 
 use domain::{id::DeviceId, money::Money, offer::Unit};
-use rusqlite::{Connection, OptionalExtension};
 
 use super::{
     MarketRow, hourly_key, unit_rate_key,
@@ -11,6 +10,7 @@ use super::{
     written,
 };
 use crate::{
+    db::{Db, Param},
     rows::{BadColumn, Row},
     views::{
         ViewError, Views,
@@ -174,11 +174,11 @@ impl Views {
     ) -> Result<Vec<MarketRow>, ViewError> {
         self.ask(move |db| {
             // The devices and their rows must be of one state.
-            let state = db.unchecked_transaction()?;
+            let state = db.snapshot()?;
             let found = find(db, &wanted, sort, after, limit(rows))?;
             let rows = found.iter().map(|device| Ok(Filter::by("device = ?", device).select(db, "")?.pop()));
             let rows = rows.filter_map(Result::transpose).collect();
-            state.finish()?;
+            state.commit()?;
             rows
         })
         .await
@@ -194,10 +194,10 @@ impl Views {
             let next = "select place from market where open = 1 and place > ?1 order by place limit 1";
             #[cfg(test)]
             crate::views::read::tests::assert_indexed(db, next);
-            let (mut next, mut places) = (db.prepare_cached(next)?, Vec::<String>::new());
+            let mut places = Vec::<String>::new();
             while places.len() < limit(wanted) {
-                let last = places.last().map_or("", String::as_str);
-                let Some(place) = next.query_row([last], |row| row.get(0)).optional()? else { break };
+                let last = places.last().cloned().unwrap_or_default();
+                let Some(place) = db.value(next, vec![Param::of(&last)])? else { break };
                 places.push(place);
             }
             Ok(places)
@@ -211,7 +211,7 @@ impl Views {
 /// What an index holds is asked of the index, entry by entry. What it does not hold (what a unit of time costs) is asked
 /// of the row, and only if the index does not rule it out.
 fn find(
-    db: &Connection,
+    db: &Db,
     wanted: &MarketFilter,
     sort: MarketSort,
     after: Option<Cursor>,
@@ -224,19 +224,23 @@ fn find(
         let value_of = if sort.is_price() { "?" } else { "cast(? as integer)" };
         entries = entries.pair(&format!("({column}, device) {beyond} ({value_of}, ?)"), &value, &device);
     }
+    let order = format!("order by {column} {order}, device {order}");
     let mut found = Vec::new();
-    entries.each(
-        db,
-        "device from market",
-        &format!("order by {column} {order}, device {order}"),
-        |entry| {
-            let device: DeviceId = entry.take().map_err(|e| bad(&e))?;
-            if row.is_empty() || row.clone().and("device = ?", &device).exists(db, "market")? {
-                found.push(device);
-            }
-            Ok(found.len() < rows)
-        },
-    )?;
+    if let Db::Postgres(_) = db {
+        let order = format!("{order} limit {rows}");
+        entries.also(row).each(db, "device from market", &order, |entry| {
+            found.push(entry.take().map_err(|e| bad(&e))?);
+            Ok(true)
+        })?;
+        return Ok(found);
+    }
+    entries.each(db, "device from market", &order, |entry| {
+        let device: DeviceId = entry.take().map_err(|e| bad(&e))?;
+        if row.is_empty() || row.clone().and("device = ?", &device).exists(db, "market")? {
+            found.push(device);
+        }
+        Ok(found.len() < rows)
+    })?;
     Ok(found)
 }
 

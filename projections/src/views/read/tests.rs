@@ -34,7 +34,8 @@ use crate::{
 const ID: Uuid = Uuid::from_u128(7);
 
 /// Every question of the tests in this crate comes by here.
-pub fn assert_indexed(db: &Connection, sql: &str) {
+pub fn assert_indexed(db: &Db, sql: &str) {
+    let Db::Sqlite(db) = db else { return };
     let mut statement = db.prepare(&format!("explain query plan {sql}")).unwrap();
     let mut rows = statement.raw_query();
     while let Some(row) = rows.next().unwrap() {
@@ -52,7 +53,8 @@ pub fn assert_indexed(db: &Connection, sql: &str) {
 }
 
 /// The steps in which the database answers.
-fn plan(db: &Connection, sql: &str) -> String {
+fn plan(db: &Db, sql: &str) -> String {
+    let Db::Sqlite(db) = db else { return String::new() };
     let mut statement = db.prepare(&format!("explain query plan {sql}")).unwrap();
     let steps = statement.raw_query().mapped(|row| row.get::<_, String>(3));
     steps.map(Result::unwrap).collect::<Vec<_>>().join("; ")
@@ -147,7 +149,7 @@ async fn the_market_is_read_in_the_order_of_an_index_whatever_is_filtered() {
 #[tokio::test]
 async fn what_is_rare_has_an_index_of_its_own() {
     let (_folder, views) = views().await;
-    let db = file::reader(views.path()).unwrap();
+    let db = views.store().reader().unwrap();
     for (table, condition, index) in [
         ("devices", LOST, "devices_1_by_lost"),
         ("devices", UNERASED, "devices_1_by_unerased"),
