@@ -25,6 +25,7 @@ pub mod contract;
 mod limits;
 pub mod memory;
 pub mod pages;
+pub mod postgres;
 pub mod prefix;
 pub mod sqlite;
 
