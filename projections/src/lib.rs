@@ -8,4 +8,5 @@ pub mod private;
 pub mod rebuild;
 pub mod rows;
 pub mod runner;
+mod sql;
 pub mod views;

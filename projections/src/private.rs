@@ -1,19 +1,23 @@
 //! The private store: everything that may be changed or forgotten, apart from the ledger.
 //!
 //! # Shape
-//! One SQLite file beside the log. People and tokens, sealed secrets, presence, idempotent answers, followers'
-//! checkpoints, webhooks, mails, passkeys, what the OpenBazaar connector has seen, leases of leadership, and the list of
-//! what a human should look at.
+//! One SQLite file beside the log, or tables of a PostgreSQL database that nodes share. People and tokens, sealed secrets,
+//! presence, idempotent answers, followers' checkpoints, webhooks, mails, passkeys, what the OpenBazaar connector has seen,
+//! leases of leadership, and the list of what a human should look at.
 //!
 //! # Correctness
 //! The ledger refers to rows here by opaque ids only and never needs them to be replayed. Tokens and codes are kept as
-//! SHA-256, secrets only sealed; the sealing key lies elsewhere. Each method is one statement or one transaction.
+//! SHA-256, secrets only sealed; the sealing key lies elsewhere. Each method is right while other nodes call it too: it is
+//! one statement that sees the last state of its rows, or takes a name for itself before it looks ([`Tx::alone`]), or may be
+//! done in part and again.
 
 mod accounts;
+mod alone;
 mod devices;
 mod idempotency;
 mod leases;
 mod logins;
+mod nodes;
 mod openbazaar;
 mod outbox;
 mod passkeys;
@@ -21,6 +25,7 @@ mod people;
 mod webhooks;
 
 pub use accounts::{NewToken, Token, TokenHolder};
+pub use alone::Alone;
 pub use idempotency::Begun;
 pub use logins::{CodePurpose, Login, Session};
 pub use openbazaar::LookedAt;
@@ -29,12 +34,15 @@ pub use passkeys::{Adding, MAX_PASSKEYS, Passkey};
 pub use people::{Person, PersonPatch};
 pub use webhooks::{FailedDelivery, NewWebhook, Webhook};
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
-use domain::{event::Position, time::Time};
-use sqlx::{
-    SqlitePool,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+use domain::{event::Position, id::AccountId, time::Time};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use tokio::sync::Mutex;
+
+use crate::{
+    postgres::{Postgres, PostgresError},
+    sql::{Store, Tx, sql},
 };
 
 /// Connections at most.
@@ -57,6 +65,9 @@ pub enum PrivateError {
     /// A statement failed.
     #[error("the private store failed: {0}")]
     Storage(#[from] sqlx::Error),
+    /// The database cannot be used, or is newer than this program.
+    #[error(transparent)]
+    Database(#[from] PostgresError),
     /// A marketplace name is in use.
     #[error("the marketplace name {0:?} belongs to another account; choose another")]
     MarketplaceTaken(String),
@@ -65,7 +76,8 @@ pub enum PrivateError {
 /// A handle on the private store; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Private {
-    pool: SqlitePool,
+    store: Store,
+    alone: Arc<Mutex<()>>,
 }
 
 /// Something a human should look at.
@@ -117,7 +129,27 @@ impl Private {
         let pool = SqlitePoolOptions::new().max_connections(MAX_CONNECTIONS).connect_with(options).await;
         let pool = pool.map_err(|e| damaged(&e))?;
         MIGRATIONS.run(&pool).await.map_err(|e| damaged(&e))?;
-        Ok(Self { pool })
+        Ok(Self::of(Store::Sqlite(pool)))
+    }
+
+    /// The private store in a database that nodes share, whose schema is there ([`Postgres::prepare`]).
+    ///
+    /// # Errors
+    /// When the database cannot be used, holds no schema, or needs a newer program.
+    pub async fn on(postgres: &Postgres) -> Result<Self, PrivateError> {
+        postgres.must_be_prepared().await?;
+        Ok(Self::of(Store::Postgres(postgres.pool(MAX_CONNECTIONS))))
+    }
+
+    fn of(store: Store) -> Self {
+        Self { store, alone: Arc::default() }
+    }
+
+    /// Begins a transaction that has an account for itself.
+    async fn alone_with(&self, account: AccountId) -> sqlx::Result<Tx> {
+        let mut tx = self.store.begin().await?;
+        tx.alone(&format!("account {account}")).await?;
+        Ok(tx)
     }
 
     /// Whether a file holds an account, and so belongs to a ledger; changes nothing.
@@ -136,7 +168,7 @@ impl Private {
 
     /// Closes every connection.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.store.close().await;
     }
 
     /// The next position a follower will read; 0 when it never ran.
@@ -144,18 +176,19 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn follower(&self, name: &str) -> Result<Position, PrivateError> {
-        let next = sqlx::query_scalar::<_, i64>("select next_position from followers where name = ?");
-        Ok(next.bind(name).fetch_optional(&self.pool).await?.map_or(0, i64::cast_unsigned))
+        let next = sql("select next_position from followers where name = ?").bind(name);
+        Ok(next.optional::<(i64,)>(&self.store).await?.map_or(0, |(next,)| next.cast_unsigned()))
     }
 
-    /// Remembers how far a follower has come.
+    /// Remembers how far a follower has come; whoever was overtaken by another node moves nothing back.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn advance_follower(&self, name: &str, next: Position) -> Result<(), PrivateError> {
-        let sql = "insert into followers (name, next_position) values (?, ?)
-                   on conflict (name) do update set next_position = excluded.next_position";
-        sqlx::query(sql).bind(name).bind(next.cast_signed()).execute(&self.pool).await?;
+        let query = sql("insert into followers (name, next_position) values (?, ?)
+                         on conflict (name) do update set next_position = excluded.next_position
+                         where followers.next_position < excluded.next_position");
+        query.bind(name).bind(next.cast_signed()).execute(&self.store).await?;
         Ok(())
     }
 
@@ -164,10 +197,10 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn call_attention(&self, item: &Attention) -> Result<(), PrivateError> {
-        let sql = "insert into attention (subject, what, detail, since) values (?, ?, ?, ?)
-                   on conflict (subject, what) do update set detail = excluded.detail";
-        let query = sqlx::query(sql).bind(&item.subject).bind(&item.what).bind(&item.detail);
-        query.bind(item.since.unix()).execute(&self.pool).await?;
+        let query = sql("insert into attention (subject, what, detail, since) values (?, ?, ?, ?)
+                         on conflict (subject, what) do update set detail = excluded.detail");
+        let query = query.bind(&item.subject).bind(&item.what).bind(&item.detail).bind(item.since);
+        query.execute(&self.store).await?;
         Ok(())
     }
 
@@ -176,8 +209,8 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn end_attention(&self, subject: &str, what: &str) -> Result<(), PrivateError> {
-        let query = sqlx::query("delete from attention where subject = ? and what = ?");
-        query.bind(subject).bind(what).execute(&self.pool).await?;
+        let query = sql("delete from attention where subject = ? and what = ?");
+        query.bind(subject).bind(what).execute(&self.store).await?;
         Ok(())
     }
 
@@ -186,7 +219,7 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn end_attention_to(&self, what: &str) -> Result<(), PrivateError> {
-        sqlx::query("delete from attention where what = ?").bind(what).execute(&self.pool).await?;
+        sql("delete from attention where what = ?").bind(what).execute(&self.store).await?;
         Ok(())
     }
 
@@ -195,10 +228,11 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn attention_to(&self, what: &str) -> Result<Vec<Attention>, PrivateError> {
-        let sql = "select subject, what, detail, since from attention where substr(what, 1, ?) = ?";
-        let length = i64::try_from(what.chars().count()).unwrap_or(i64::MAX);
-        let rows = sqlx::query_as::<_, (String, String, String, i64)>(sql).bind(length).bind(what);
-        Ok(rows.fetch_all(&self.pool).await?.into_iter().map(item).collect())
+        let query = sql("select subject, what, detail, since from attention
+                         where substr(what, 1, cast(? as integer)) = ?");
+        let length = i64::try_from(what.chars().count()).unwrap_or_default();
+        let rows = query.bind(length).bind(what).all::<Row>(&self.store).await?;
+        Ok(rows.into_iter().map(item).collect())
     }
 
     /// What a human should look at, oldest first, at most 500.
@@ -206,19 +240,26 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn attention(&self) -> Result<Vec<Attention>, PrivateError> {
-        let sql = "select subject, what, detail, since from attention order by since limit 500";
-        let rows = sqlx::query_as::<_, (String, String, String, i64)>(sql).fetch_all(&self.pool).await?;
+        let query = sql("select subject, what, detail, since from attention
+                         order by since, subject, what limit 500");
+        let rows = query.all::<Row>(&self.store).await?;
         Ok(rows.into_iter().map(item).collect())
     }
 }
 
-fn item((subject, what, detail, since): (String, String, String, i64)) -> Attention {
+type Row = (String, String, String, i64);
+
+fn item((subject, what, detail, since): Row) -> Attention {
     Attention { subject, what, detail, since: Time::from_unix(since) }
 }
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/sqlite/private");
 
 #[cfg(test)]
+mod fresh;
+#[cfg(test)]
 mod outbox_tests;
+#[cfg(test)]
+mod races;
 #[cfg(test)]
 mod tests;

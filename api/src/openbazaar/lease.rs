@@ -26,13 +26,12 @@ impl Lease {
 
     /// Takes or keeps it; whether this server leads.
     pub async fn take(&mut self, app: &App) -> anyhow::Result<bool> {
-        let now = app.clock.time();
-        let until = now.plus(app.config.openbazaar.lease_s);
-        let fence = app.private.take_lease(&self.name, self.holder, now, until).await?;
+        let (now, lease_s) = (app.clock.time(), app.config.openbazaar.lease_s);
+        let fence = app.private.take_lease(&self.name, self.holder, now, lease_s).await?;
         if fence.is_some() != self.until.is_some() {
             tracing::info!(leads = fence.is_some(), fence, "leadership over the OpenBazaar node changed");
         }
-        self.until = fence.map(|_| until);
+        self.until = fence.map(|_| now.plus(lease_s));
         Ok(fence.is_some())
     }
 

@@ -4,6 +4,7 @@ use domain::{account::Role, id::AccountId, key::Digest, time::Time};
 use uuid::Uuid;
 
 use super::{Private, PrivateError};
+use crate::sql::sql;
 
 /// A token about to be kept.
 #[derive(Debug, Clone)]
@@ -67,12 +68,11 @@ impl Private {
     /// When the store fails.
     pub async fn add_token(&self, token: &NewToken) -> Result<bool, PrivateError> {
         let roles: Vec<_> = token.roles.iter().map(|r| r.as_str()).collect();
-        let sql = "insert into tokens (id, hash, account, label, roles, created_at, expires_at)
-                   values (?, ?, ?, ?, ?, ?, ?) on conflict (id) do nothing";
-        let query = sqlx::query(sql).bind(token.id.as_bytes().to_vec()).bind(token.hash.0.to_vec());
-        let query = query.bind(token.account.0.as_bytes().to_vec()).bind(&token.label).bind(roles.join(","));
-        let query = query.bind(token.created_at.unix()).bind(token.expires_at.map(Time::unix));
-        Ok(query.execute(&self.pool).await?.rows_affected() > 0)
+        let query = sql("insert into tokens (id, hash, account, label, roles, created_at, expires_at)
+                         values (?, ?, ?, ?, ?, ?, ?) on conflict (id) do nothing");
+        let query = query.bind(token.id).bind(token.hash).bind(token.account).bind(&token.label);
+        let query = query.bind(roles.join(",")).bind(token.created_at).bind(token.expires_at);
+        Ok(query.execute(&self.store).await? > 0)
     }
 
     /// Who holds the token with this hash, if it works now.
@@ -80,11 +80,9 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn token_holder(&self, hash: Digest, now: Time) -> Result<Option<TokenHolder>, PrivateError> {
-        let sql = "select id, account, roles from tokens
-                   where hash = ? and revoked_at is null and (expires_at is null or expires_at > ?)";
-        let query =
-            sqlx::query_as::<_, (Vec<u8>, Vec<u8>, String)>(sql).bind(hash.0.to_vec()).bind(now.unix());
-        let row = query.fetch_optional(&self.pool).await?;
+        let query = sql("select id, account, roles from tokens
+                         where hash = ? and revoked_at is null and (expires_at is null or expires_at > ?)");
+        let row = query.bind(hash).bind(now).optional::<(Vec<u8>, Vec<u8>, String)>(&self.store).await?;
         Ok(row.map(|(token, account, text)| TokenHolder {
             token: id(&token),
             account: AccountId(id(&account)),
@@ -98,10 +96,9 @@ impl Private {
     /// When the store fails.
     pub async fn tokens(&self, account: AccountId) -> Result<Vec<Token>, PrivateError> {
         type Row = (Vec<u8>, String, String, i64, Option<i64>, Option<i64>);
-        let sql = "select id, label, roles, created_at, expires_at, revoked_at from tokens
-                   where account = ? order by created_at desc, id desc limit 200";
-        let rows =
-            sqlx::query_as::<_, Row>(sql).bind(account.0.as_bytes().to_vec()).fetch_all(&self.pool).await?;
+        let query = sql("select id, label, roles, created_at, expires_at, revoked_at from tokens
+                         where account = ? order by created_at desc, id desc limit 200");
+        let rows = query.bind(account).all::<Row>(&self.store).await?;
         let token = |(token, label, text, created_at, expires_at, revoked_at): Row| Token {
             id: id(&token),
             label,
@@ -123,9 +120,9 @@ impl Private {
         token: Uuid,
         now: Time,
     ) -> Result<bool, PrivateError> {
-        let sql = "update tokens set revoked_at = ? where id = ? and account = ? and revoked_at is null";
-        let query = sqlx::query(sql).bind(now.unix()).bind(token.as_bytes().to_vec());
-        Ok(query.bind(account.0.as_bytes().to_vec()).execute(&self.pool).await?.rows_affected() > 0)
+        let query =
+            sql("update tokens set revoked_at = ? where id = ? and account = ? and revoked_at is null");
+        Ok(query.bind(now).bind(token).bind(account).execute(&self.store).await? > 0)
     }
 
     /// Whether anybody has an account.
@@ -133,8 +130,7 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn has_accounts(&self) -> Result<bool, PrivateError> {
-        let found = sqlx::query_scalar::<_, i64>("select exists (select 1 from accounts)");
-        Ok(found.fetch_one(&self.pool).await? == 1)
+        Ok(sql("select cast(1 as bigint) from accounts limit 1").any(&self.store).await?)
     }
 
     /// Lets whoever knows the code of this hash set up the first operator; replaces an earlier code.
@@ -142,9 +138,9 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn allow_setup(&self, hash: Digest) -> Result<(), PrivateError> {
-        let sql =
-            "insert into setup (id, hash) values (1, ?) on conflict (id) do update set hash = excluded.hash";
-        sqlx::query(sql).bind(hash.0.to_vec()).execute(&self.pool).await?;
+        let query = sql("insert into setup (id, hash) values (1, ?)
+                         on conflict (id) do update set hash = excluded.hash");
+        query.bind(hash).execute(&self.store).await?;
         Ok(())
     }
 
@@ -153,8 +149,7 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn awaits_setup(&self) -> Result<bool, PrivateError> {
-        let found = sqlx::query_scalar::<_, i64>("select exists (select 1 from setup)");
-        Ok(found.fetch_one(&self.pool).await? == 1)
+        Ok(sql("select cast(1 as bigint) from setup").any(&self.store).await?)
     }
 
     /// Uses the set-up code up; `false` when it is wrong or was used before.
@@ -162,8 +157,7 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn use_setup(&self, hash: Digest) -> Result<bool, PrivateError> {
-        let query = sqlx::query("delete from setup where hash = ?").bind(hash.0.to_vec());
-        Ok(query.execute(&self.pool).await?.rows_affected() > 0)
+        Ok(sql("delete from setup where hash = ?").bind(hash).execute(&self.store).await? > 0)
     }
 
     /// Takes back any set-up code.
@@ -171,7 +165,7 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn forbid_setup(&self) -> Result<(), PrivateError> {
-        sqlx::query("delete from setup").execute(&self.pool).await?;
+        sql("delete from setup").execute(&self.store).await?;
         Ok(())
     }
 }

@@ -1,8 +1,16 @@
 //! Answers given under an Idempotency-Key.
+//!
+//! # Correctness
+//! A key is claimed by the statement that adds its row, and a claim that was cut off is taken over by the statement that
+//! finds it so: of two requests, at one node or two, one goes ahead.
 
 use domain::{id::AccountId, key::Digest, time::Time};
 
 use super::{Private, PrivateError};
+use crate::sql::sql;
+
+/// How often a key is looked at that others give up at the same moment.
+const MAX_LOOKS: u32 = 10;
 
 /// What is known of a key when a request arrives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,26 +40,31 @@ impl Private {
         now: Time,
         stale_before: Time,
     ) -> Result<Begun, PrivateError> {
-        let account = account.0.as_bytes().to_vec();
-        let mut tx = self.pool.begin_with("begin immediate").await?;
-        let sql =
-            "select request_hash, started_at, sealed_answer from idempotency where account = ? and key = ?";
-        let query = sqlx::query_as::<_, (Vec<u8>, i64, Option<Vec<u8>>)>(sql).bind(&account).bind(key);
-        let begun = match query.fetch_optional(&mut *tx).await? {
-            None => Begun::Fresh,
-            Some((hash, ..)) if hash != request.0 => Begun::OtherRequest,
-            Some((_, _, Some(answer))) => Begun::Answered(answer),
-            Some((_, started_at, None)) if started_at >= stale_before.unix() => Begun::InFlight,
-            Some(_) => Begun::Resumed,
-        };
-        if matches!(begun, Begun::Fresh | Begun::Resumed) {
-            let sql = "insert into idempotency (account, key, request_hash, started_at) values (?, ?, ?, ?)
-                       on conflict (account, key) do update set started_at = excluded.started_at";
-            let query = sqlx::query(sql).bind(&account).bind(key).bind(request.0.to_vec()).bind(now.unix());
-            query.execute(&mut *tx).await?;
+        let claim =
+            sql("insert into idempotency (account, key, request_hash, started_at) values (?, ?, ?, ?)
+                         on conflict (account, key) do nothing");
+        let claim = claim.bind(account).bind(key).bind(request).bind(now);
+        let resume = sql("update idempotency set started_at = ? where account = ? and key = ?
+                          and request_hash = ? and sealed_answer is null and started_at < ?");
+        let resume = resume.bind(now).bind(account).bind(key).bind(request).bind(stale_before);
+        let look = sql("select request_hash, sealed_answer from idempotency where account = ? and key = ?");
+        let look = look.bind(account).bind(key);
+        for _ in 0..MAX_LOOKS {
+            if claim.execute(&self.store).await? > 0 {
+                return Ok(Begun::Fresh);
+            }
+            if resume.execute(&self.store).await? > 0 {
+                return Ok(Begun::Resumed);
+            }
+            match look.optional::<(Vec<u8>, Option<Vec<u8>>)>(&self.store).await? {
+                // Given up since it could not be claimed.
+                None => {}
+                Some((hash, _)) if hash != request.0 => return Ok(Begun::OtherRequest),
+                Some((_, Some(answer))) => return Ok(Begun::Answered(answer)),
+                Some((_, None)) => return Ok(Begun::InFlight),
+            }
         }
-        tx.commit().await?;
-        Ok(begun)
+        Ok(Begun::InFlight)
     }
 
     /// Keeps the answer of a claimed key; `None` gives the claim up, so that the request may be sent again.
@@ -64,17 +77,13 @@ impl Private {
         key: &str,
         sealed_answer: Option<Vec<u8>>,
     ) -> Result<(), PrivateError> {
-        let account = account.0.as_bytes().to_vec();
-        match sealed_answer {
+        let query = match sealed_answer {
             Some(answer) => {
-                let sql = "update idempotency set sealed_answer = ? where account = ? and key = ?";
-                sqlx::query(sql).bind(answer).bind(account).bind(key).execute(&self.pool).await?;
+                sql("update idempotency set sealed_answer = ? where account = ? and key = ?").bind(answer)
             }
-            None => {
-                let sql = "delete from idempotency where account = ? and key = ? and sealed_answer is null";
-                sqlx::query(sql).bind(account).bind(key).execute(&self.pool).await?;
-            }
-        }
+            None => sql("delete from idempotency where account = ? and key = ? and sealed_answer is null"),
+        };
+        query.bind(account).bind(key).execute(&self.store).await?;
         Ok(())
     }
 
@@ -83,8 +92,8 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn forget_idempotent(&self, before: Time) -> Result<u64, PrivateError> {
-        let sql = "delete from idempotency where (account, key) in
-                   (select account, key from idempotency where started_at < ? limit 10000)";
-        Ok(sqlx::query(sql).bind(before.unix()).execute(&self.pool).await?.rows_affected())
+        let query = sql("delete from idempotency where (account, key) in
+                         (select account, key from idempotency where started_at < ? limit 10000)");
+        Ok(query.bind(before).execute(&self.store).await?)
     }
 }

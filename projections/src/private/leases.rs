@@ -1,13 +1,19 @@
 //! Leases of things that only one server may do.
+//!
+//! # Correctness
+//! A lease is taken by one statement that sees its last state, so of two servers one gets it. Nodes' clocks may differ: in a
+//! database that they share, its clock decides and theirs are not asked. A holder counts a lease from before it asked, so
+//! it never believes in it for longer than the database does; a holder that was frozen may, and shows its fence.
 
-use domain::time::Time;
+use domain::time::{Seconds, Time};
 use uuid::Uuid;
 
 use super::{Private, PrivateError};
+use crate::sql::{Store, sql};
 
 impl Private {
-    /// Takes or keeps a lease until `until`; answers its fence, which grows with every change of hands, or `None` while
-    /// somebody else holds it.
+    /// Takes or keeps a lease for `for_s` seconds; answers its fence, which grows with every change of hands, or `None`
+    /// while somebody else holds it. `now` counts only where one server has the store for itself.
     ///
     /// # Errors
     /// When the store fails.
@@ -16,16 +22,35 @@ impl Private {
         name: &str,
         holder: Uuid,
         now: Time,
-        until: Time,
+        for_s: Seconds,
     ) -> Result<Option<u64>, PrivateError> {
-        let sql = "insert into leader_leases (name, holder, fence, until) values (?1, ?2, 1, ?4)
-                   on conflict (name) do update set
-                       fence = fence + (holder <> excluded.holder), holder = excluded.holder, until = excluded.until
-                   where holder = excluded.holder or until <= ?3
-                   returning fence";
-        let query = sqlx::query_scalar::<_, i64>(sql).bind(name).bind(holder.as_bytes().to_vec());
-        let fence = query.bind(now.unix()).bind(until.unix()).fetch_optional(&self.pool).await?;
-        Ok(fence.map(i64::cast_unsigned))
+        let query = match &self.store {
+            Store::Sqlite(_) => {
+                let query =
+                    sql("insert into leader_leases (name, holder, fence, until) values (?1, ?2, 1, ?3)
+                                 on conflict (name) do update set
+                                     fence = leader_leases.fence +
+                                         case when leader_leases.holder <> excluded.holder then 1 else 0 end,
+                                     holder = excluded.holder, until = excluded.until
+                                 where leader_leases.holder = excluded.holder or leader_leases.until <= ?4
+                                 returning fence");
+                query.bind(name).bind(holder).bind(now.plus(for_s)).bind(now)
+            }
+            Store::Postgres(_) => {
+                let query = sql("insert into leader_leases (name, holder, fence, until)
+                                 values (?1, ?2, 1, clock_timestamp() + make_interval(secs => ?3))
+                                 on conflict (name) do update set
+                                     fence = leader_leases.fence +
+                                         case when leader_leases.holder <> excluded.holder then 1 else 0 end,
+                                     holder = excluded.holder, until = excluded.until
+                                 where leader_leases.holder = excluded.holder
+                                     or leader_leases.until <= clock_timestamp()
+                                 returning fence");
+                query.bind(name).bind(holder).bind(for_s)
+            }
+        };
+        let fence = query.optional::<(i64,)>(&self.store).await?;
+        Ok(fence.map(|(fence,)| fence.cast_unsigned()))
     }
 
     /// Gives a lease back.
@@ -33,9 +58,19 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn end_lease(&self, name: &str, holder: Uuid, now: Time) -> Result<(), PrivateError> {
-        let query =
-            sqlx::query("update leader_leases set until = min(until, ?) where name = ? and holder = ?");
-        query.bind(now.unix()).bind(name).bind(holder.as_bytes().to_vec()).execute(&self.pool).await?;
+        let query = match &self.store {
+            Store::Sqlite(_) => {
+                sql("update leader_leases set until = ?3 where name = ?1 and holder = ?2 and until > ?3")
+                    .bind(name)
+                    .bind(holder)
+                    .bind(now)
+            }
+            Store::Postgres(_) => sql("update leader_leases set until = clock_timestamp()
+                                       where name = ? and holder = ? and until > clock_timestamp()")
+            .bind(name)
+            .bind(holder),
+        };
+        query.execute(&self.store).await?;
         Ok(())
     }
 }

@@ -3,7 +3,10 @@
 //! # Correctness
 //! Secrets are looked up by their SHA-256, so neither the file nor the time that a look-up takes helps to guess one. A
 //! code is used up by the statement that finds it, so of two uses one wins. A session of a token is worth nothing once
-//! the token is.
+//! the token is. What changes several things of an account takes the account for itself first ([`Tx::alone`]): a code that
+//! is made while a password is chosen is either gone with those before it, or newer than the password.
+//!
+//! [`Tx::alone`]: crate::sql::Tx::alone
 
 use domain::{
     account::Role,
@@ -14,6 +17,7 @@ use domain::{
 use uuid::Uuid;
 
 use super::{Private, PrivateError};
+use crate::sql::{is_taken, sql, two};
 
 /// What proves that somebody is the person of an account.
 #[derive(Clone, PartialEq, Eq)]
@@ -74,22 +78,18 @@ fn id(bytes: &[u8]) -> Uuid {
     Uuid::from_slice(bytes).unwrap_or_default()
 }
 
-fn key(account: AccountId) -> Vec<u8> {
-    account.0.as_bytes().to_vec()
-}
-
 impl Private {
     /// Lets an account sign in; `false` when another account has the address.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn add_login(&self, login: &Login) -> Result<bool, PrivateError> {
-        let sql = "insert into logins (account, email, password, confirmed_at) values (?, ?, ?, ?)
-                   on conflict (account) do update set email = excluded.email, password = excluded.password,
-                   confirmed_at = excluded.confirmed_at";
-        let query = sqlx::query(sql).bind(key(login.account)).bind(&login.email).bind(&login.password);
-        match query.bind(login.confirmed_at.map(Time::unix)).execute(&self.pool).await {
-            Err(sqlx::Error::Database(e)) if e.is_unique_violation() => Ok(false),
+        let query = sql("insert into logins (account, email, password, confirmed_at) values (?, ?, ?, ?)
+                         on conflict (account) do update set email = excluded.email,
+                         password = excluded.password, confirmed_at = excluded.confirmed_at");
+        let query = query.bind(login.account).bind(&login.email).bind(&login.password);
+        match query.bind(login.confirmed_at).execute(&self.store).await {
+            Err(e) if is_taken(&e) => Ok(false),
             other => Ok(other.map(|_| true)?),
         }
     }
@@ -99,8 +99,8 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn login_by_email(&self, email: &str) -> Result<Option<Login>, PrivateError> {
-        let sql = "select account, email, password, confirmed_at from logins where email = ?";
-        Ok(sqlx::query_as::<_, LoginRow>(sql).bind(email).fetch_optional(&self.pool).await?.map(login))
+        let query = sql("select account, email, password, confirmed_at from logins where email = ?");
+        Ok(query.bind(email).optional::<LoginRow>(&self.store).await?.map(login))
     }
 
     /// How an account signs in, if it can.
@@ -108,8 +108,8 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn login_of(&self, account: AccountId) -> Result<Option<Login>, PrivateError> {
-        let sql = "select account, email, password, confirmed_at from logins where account = ?";
-        Ok(sqlx::query_as::<_, LoginRow>(sql).bind(key(account)).fetch_optional(&self.pool).await?.map(login))
+        let query = sql("select account, email, password, confirmed_at from logins where account = ?");
+        Ok(query.bind(account).optional::<LoginRow>(&self.store).await?.map(login))
     }
 
     /// Replaces a password and ends every session of the account, and every code that could replace it again.
@@ -117,12 +117,12 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn change_password(&self, account: AccountId, password: &str) -> Result<(), PrivateError> {
-        let mut tx = self.pool.begin().await?;
-        let sql = "update logins set password = ? where account = ?";
-        sqlx::query(sql).bind(password).bind(key(account)).execute(&mut *tx).await?;
-        sqlx::query("delete from sessions where account = ?").bind(key(account)).execute(&mut *tx).await?;
-        let sql = "delete from mailed_codes where account = ? and purpose = 'reset'";
-        sqlx::query(sql).bind(key(account)).execute(&mut *tx).await?;
+        let mut tx = self.alone_with(account).await?;
+        let query = sql("update logins set password = ? where account = ?");
+        query.bind(password).bind(account).execute(&mut tx).await?;
+        sql("delete from sessions where account = ?").bind(account).execute(&mut tx).await?;
+        let query = sql("delete from mailed_codes where account = ? and purpose = 'reset'");
+        query.bind(account).execute(&mut tx).await?;
         Ok(tx.commit().await?)
     }
 
@@ -132,12 +132,12 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn disown(&self, account: AccountId, now: Time) -> Result<(), PrivateError> {
-        let mut tx = self.pool.begin().await?;
-        let sql = "update tokens set revoked_at = ? where account = ? and revoked_at is null";
-        sqlx::query(sql).bind(now.unix()).bind(key(account)).execute(&mut *tx).await?;
-        sqlx::query("delete from passkeys where account = ?").bind(key(account)).execute(&mut *tx).await?;
-        let sql = "update accounts set refund_address = null, payout_address = null where id = ?";
-        sqlx::query(sql).bind(key(account)).execute(&mut *tx).await?;
+        let mut tx = self.alone_with(account).await?;
+        let query = sql("update tokens set revoked_at = ? where account = ? and revoked_at is null");
+        query.bind(now).bind(account).execute(&mut tx).await?;
+        sql("delete from passkeys where account = ?").bind(account).execute(&mut tx).await?;
+        let query = sql("update accounts set refund_address = null, payout_address = null where id = ?");
+        query.bind(account).execute(&mut tx).await?;
         Ok(tx.commit().await?)
     }
 
@@ -151,10 +151,9 @@ impl Private {
         email: &str,
         now: Time,
     ) -> Result<bool, PrivateError> {
-        let sql =
-            "update logins set confirmed_at = coalesce(confirmed_at, ?) where account = ? and email = ?";
-        let query = sqlx::query(sql).bind(now.unix()).bind(key(account)).bind(email);
-        Ok(query.execute(&self.pool).await?.rows_affected() > 0)
+        let query = sql("update logins set confirmed_at = coalesce(confirmed_at, ?)
+                         where account = ? and email = ?");
+        Ok(query.bind(now).bind(account).bind(email).execute(&self.store).await? > 0)
     }
 
     /// Opens a session under the SHA-256 of its cookie.
@@ -169,11 +168,10 @@ impl Private {
         now: Time,
         until: Time,
     ) -> Result<(), PrivateError> {
-        let sql = "insert into sessions (hash, account, token, created_at, seen_at, expires_at)
-                   values (?, ?, ?, ?, ?, ?)";
-        let query = sqlx::query(sql).bind(hash.0.to_vec()).bind(key(account));
-        let query = query.bind(token.map(|token| token.as_bytes().to_vec()));
-        query.bind(now.unix()).bind(now.unix()).bind(until.unix()).execute(&self.pool).await?;
+        let query = sql("insert into sessions (hash, account, token, created_at, seen_at, expires_at)
+                         values (?1, ?2, ?3, ?4, ?4, ?5)");
+        let query = query.bind(hash).bind(account).bind(token).bind(now).bind(until);
+        query.execute(&self.store).await?;
         Ok(())
     }
 
@@ -188,11 +186,12 @@ impl Private {
         idle_since: Time,
     ) -> Result<Option<Session>, PrivateError> {
         type Row = (Vec<u8>, Option<String>, i64);
-        let sql = "select s.account, t.roles, s.seen_at from sessions s left join tokens t on t.id = s.token
-                   where s.hash = ? and s.expires_at > ? and s.seen_at > ? and (s.token is null
-                   or (t.id is not null and t.revoked_at is null and (t.expires_at is null or t.expires_at > ?)))";
-        let query = sqlx::query_as::<_, Row>(sql).bind(hash.0.to_vec()).bind(now.unix());
-        let row = query.bind(idle_since.unix()).bind(now.unix()).fetch_optional(&self.pool).await?;
+        let query =
+            sql("select s.account, t.roles, s.seen_at from sessions s left join tokens t on t.id = s.token
+                         where s.hash = ?1 and s.expires_at > ?2 and s.seen_at > ?3 and (s.token is null
+                         or (t.id is not null and t.revoked_at is null
+                             and (t.expires_at is null or t.expires_at > ?2)))");
+        let row = query.bind(hash).bind(now).bind(idle_since).optional::<Row>(&self.store).await?;
         let roles = |text: String| text.split(',').filter_map(|role| role.parse().ok()).collect();
         Ok(row.map(|(account, text, seen_at)| Session {
             account: AccountId(id(&account)),
@@ -201,13 +200,13 @@ impl Private {
         }))
     }
 
-    /// Notes that a session was used.
+    /// Notes that a session was used; never earlier than it was.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn session_seen(&self, hash: Digest, now: Time) -> Result<(), PrivateError> {
-        let sql = "update sessions set seen_at = ? where hash = ?";
-        sqlx::query(sql).bind(now.unix()).bind(hash.0.to_vec()).execute(&self.pool).await?;
+        let query = sql("update sessions set seen_at = ?1 where hash = ?2 and seen_at < ?1");
+        query.bind(now).bind(hash).execute(&self.store).await?;
         Ok(())
     }
 
@@ -216,7 +215,7 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn end_session(&self, hash: Digest) -> Result<(), PrivateError> {
-        sqlx::query("delete from sessions where hash = ?").bind(hash.0.to_vec()).execute(&self.pool).await?;
+        sql("delete from sessions where hash = ?").bind(hash).execute(&self.store).await?;
         Ok(())
     }
 
@@ -225,8 +224,8 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn end_other_sessions(&self, account: AccountId, but: Digest) -> Result<u64, PrivateError> {
-        let query = sqlx::query("delete from sessions where account = ? and hash <> ?").bind(key(account));
-        Ok(query.bind(but.0.to_vec()).execute(&self.pool).await?.rows_affected())
+        let query = sql("delete from sessions where account = ? and hash <> ?");
+        Ok(query.bind(account).bind(but).execute(&self.store).await?)
     }
 
     /// How many browsers are signed in to an account.
@@ -234,8 +233,8 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn sessions_of(&self, account: AccountId, now: Time) -> Result<i64, PrivateError> {
-        let sql = "select count(*) from sessions where account = ? and expires_at > ?";
-        Ok(sqlx::query_scalar(sql).bind(key(account)).bind(now.unix()).fetch_one(&self.pool).await?)
+        let query = sql("select count(*) from sessions where account = ? and expires_at > ?");
+        Ok(query.bind(account).bind(now).one::<(i64,)>(&self.store).await?.0)
     }
 
     /// Keeps the SHA-256 of a code that is mailed to an address; those before it for the same purpose are worth nothing.
@@ -250,13 +249,13 @@ impl Private {
         email: &str,
         until: Time,
     ) -> Result<(), PrivateError> {
-        let mut tx = self.pool.begin().await?;
-        let sql = "delete from mailed_codes where account = ? and purpose = ?";
-        sqlx::query(sql).bind(key(account)).bind(purpose.as_str()).execute(&mut *tx).await?;
-        let sql =
-            "insert into mailed_codes (hash, account, purpose, email, expires_at) values (?, ?, ?, ?, ?)";
-        let query = sqlx::query(sql).bind(hash.0.to_vec()).bind(key(account)).bind(purpose.as_str());
-        query.bind(email).bind(until.unix()).execute(&mut *tx).await?;
+        let mut tx = self.alone_with(account).await?;
+        let query = sql("delete from mailed_codes where account = ? and purpose = ?");
+        query.bind(account).bind(purpose.as_str()).execute(&mut tx).await?;
+        let query = sql("insert into mailed_codes (hash, account, purpose, email, expires_at)
+                         values (?, ?, ?, ?, ?)");
+        let query = query.bind(hash).bind(account).bind(purpose.as_str()).bind(email).bind(until);
+        query.execute(&mut tx).await?;
         Ok(tx.commit().await?)
     }
 
@@ -270,10 +269,9 @@ impl Private {
         purpose: CodePurpose,
         now: Time,
     ) -> Result<bool, PrivateError> {
-        let sql =
-            "select exists (select 1 from mailed_codes where hash = ? and purpose = ? and expires_at > ?)";
-        let query = sqlx::query_scalar::<_, i64>(sql).bind(hash.0.to_vec()).bind(purpose.as_str());
-        Ok(query.bind(now.unix()).fetch_one(&self.pool).await? == 1)
+        let query = sql("select cast(1 as bigint) from mailed_codes
+                         where hash = ? and purpose = ? and expires_at > ?");
+        Ok(query.bind(hash).bind(purpose.as_str()).bind(now).any(&self.store).await?)
     }
 
     /// Uses a code up: whose it was, and the address that it was mailed to.
@@ -286,10 +284,10 @@ impl Private {
         purpose: CodePurpose,
         now: Time,
     ) -> Result<Option<(AccountId, String)>, PrivateError> {
-        let sql = "delete from mailed_codes where hash = ? and purpose = ? and expires_at > ?
-                   returning account, email";
-        let query = sqlx::query_as::<_, (Vec<u8>, String)>(sql).bind(hash.0.to_vec()).bind(purpose.as_str());
-        let row = query.bind(now.unix()).fetch_optional(&self.pool).await?;
+        let query = sql("delete from mailed_codes where hash = ? and purpose = ? and expires_at > ?
+                         returning account, email");
+        let query = query.bind(hash).bind(purpose.as_str()).bind(now);
+        let row = query.optional::<(Vec<u8>, String)>(&self.store).await?;
         Ok(row.map(|(account, email)| (AccountId(id(&account)), email)))
     }
 
@@ -303,11 +301,13 @@ impl Private {
         now: Time,
         window_s: Seconds,
     ) -> Result<(i64, Time), PrivateError> {
-        let sql = "insert into tries (what, since, count) values (?1, ?2, 1) on conflict (what) do update set
-                   count = case when since <= ?3 then 1 else count + 1 end,
-                   since = case when since <= ?3 then ?2 else since end returning count, since";
-        let query = sqlx::query_as::<_, (i64, i64)>(sql).bind(what).bind(now.unix());
-        let (count, since) = query.bind(now.plus(-window_s).unix()).fetch_one(&self.pool).await?;
+        let query = sql("insert into tries (what, since, count) values (?1, ?2, 1)
+                         on conflict (what) do update set
+                             count = case when tries.since <= ?3 then 1 else tries.count + 1 end,
+                             since = case when tries.since <= ?3 then ?2 else tries.since end
+                         returning count, since");
+        let query = query.bind(what).bind(now).bind(now.plus(-window_s));
+        let (count, since) = query.one::<(i64, i64)>(&self.store).await?;
         Ok((count, Time::from_unix(since)))
     }
 
@@ -316,8 +316,8 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn forgive_tries(&self, what: &str) -> Result<(), PrivateError> {
-        let sql = "delete from tries where what >= ? and what < ?";
-        sqlx::query(sql).bind(what).bind(format!("{what}\u{10ffff}")).execute(&self.pool).await?;
+        let query = sql("delete from tries where what >= ? and what < ?");
+        query.bind(what).bind(format!("{what}\u{10ffff}")).execute(&self.store).await?;
         Ok(())
     }
 
@@ -327,14 +327,36 @@ impl Private {
     /// When the store fails.
     pub async fn forget_logins(&self, now: Time, tries_before: Time) -> Result<u64, PrivateError> {
         let mut gone = 0;
-        for sql in [
-            "delete from sessions where expires_at <= ?",
-            "delete from mailed_codes where expires_at <= ?",
-            "delete from passkey_challenges where expires_at <= ?",
+        // What somebody is changing right now is left for the next time: this waits for nobody, nor in a circle.
+        for (query, before) in [
+            (
+                two(
+                    "delete from sessions where expires_at <= ?",
+                    "delete from sessions where hash in
+                     (select hash from sessions where expires_at <= ? for update skip locked)",
+                ),
+                now,
+            ),
+            (
+                two(
+                    "delete from mailed_codes where expires_at <= ?",
+                    "delete from mailed_codes where hash in
+                     (select hash from mailed_codes where expires_at <= ? for update skip locked)",
+                ),
+                now,
+            ),
+            (
+                two(
+                    "delete from passkey_challenges where expires_at <= ?",
+                    "delete from passkey_challenges where hash in
+                     (select hash from passkey_challenges where expires_at <= ? for update skip locked)",
+                ),
+                now,
+            ),
+            (sql("delete from tries where since <= ?"), tries_before),
         ] {
-            gone += sqlx::query(sql).bind(now.unix()).execute(&self.pool).await?.rows_affected();
+            gone += query.bind(before).execute(&self.store).await?;
         }
-        let tries = sqlx::query("delete from tries where since <= ?").bind(tries_before.unix());
-        Ok(gone + tries.execute(&self.pool).await?.rows_affected())
+        Ok(gone)
     }
 }

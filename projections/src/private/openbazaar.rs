@@ -5,6 +5,10 @@ use std::collections::HashMap;
 use domain::{key::Digest, time::Time};
 
 use super::{Private, PrivateError};
+use crate::sql::{listed, made, sql};
+
+/// Orders that one statement looks up.
+const MAX_ASKED: usize = 500;
 
 /// How an order was when it was last looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,13 +34,18 @@ impl Private {
         &self,
         ids: &[String],
     ) -> Result<HashMap<String, (String, Option<Time>)>, PrivateError> {
-        let sql = "select id, state, iif(failures > 0, look_at, null) from openbazaar_orders
-                   where id in (select value from json_each(?))";
-        let ids = serde_json::to_string(ids).unwrap_or_default();
-        let rows =
-            sqlx::query_as::<_, (String, String, Option<i64>)>(sql).bind(ids).fetch_all(&self.pool).await?;
-        let item = |(id, state, at): (String, String, Option<i64>)| (id, (state, at.map(Time::from_unix)));
-        Ok(rows.into_iter().map(item).collect())
+        type Row = (String, String, Option<i64>);
+        let item = |(id, state, at): Row| (id, (state, at.map(Time::from_unix)));
+        let mut states = HashMap::new();
+        for some in ids.chunks(MAX_ASKED) {
+            let query = made(format!(
+                "select id, state, case when failures > 0 then look_at end from openbazaar_orders where id in ({})",
+                listed("?", some.len())
+            ));
+            let query = some.iter().fold(query, |query, id| query.bind(id));
+            states.extend(query.all::<Row>(&self.store).await?.into_iter().map(item));
+        }
+        Ok(states)
     }
 
     /// The ids of orders that something is to be done about, after `after`, in the order of ids, at most `limit`.
@@ -44,8 +53,9 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn openbazaar_open(&self, after: &str, limit: u32) -> Result<Vec<String>, PrivateError> {
-        let sql = "select id from openbazaar_orders where open = 1 and id > ? order by id limit ?";
-        Ok(sqlx::query_scalar(sql).bind(after).bind(limit).fetch_all(&self.pool).await?)
+        let query = sql("select id from openbazaar_orders where open = 1 and id > ? order by id limit ?");
+        let rows = query.bind(after).bind(limit).all::<(String,)>(&self.store).await?;
+        Ok(rows.into_iter().map(|(id,)| id).collect())
     }
 
     /// The ids of orders that are to be looked at by now, the longest due first, at most `limit`.
@@ -53,8 +63,9 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn openbazaar_due(&self, now: Time, limit: u32) -> Result<Vec<String>, PrivateError> {
-        let sql = "select id from openbazaar_orders where look_at <= ? order by look_at limit ?";
-        Ok(sqlx::query_scalar(sql).bind(now.unix()).bind(limit).fetch_all(&self.pool).await?)
+        let query = sql("select id from openbazaar_orders where look_at <= ? order by look_at limit ?");
+        let rows = query.bind(now).bind(limit).all::<(String,)>(&self.store).await?;
+        Ok(rows.into_iter().map(|(id,)| id).collect())
     }
 
     /// How often looking at an order has failed.
@@ -62,8 +73,9 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn openbazaar_failures(&self, id: &str) -> Result<u32, PrivateError> {
-        let query = sqlx::query_scalar("select failures from openbazaar_orders where id = ?").bind(id);
-        Ok(query.fetch_optional(&self.pool).await?.unwrap_or(0))
+        let query = sql("select failures from openbazaar_orders where id = ?").bind(id);
+        let (failures,) = query.optional::<(i64,)>(&self.store).await?.unwrap_or_default();
+        Ok(u32::try_from(failures).unwrap_or(u32::MAX))
     }
 
     /// Remembers how an order was.
@@ -71,12 +83,12 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn openbazaar_looked_at(&self, order: &LookedAt) -> Result<(), PrivateError> {
-        let sql = "insert into openbazaar_orders (id, state, open, look_at, failures) values (?, ?, ?, ?, ?)
-                   on conflict (id) do update set state = excluded.state, open = excluded.open,
-                       look_at = excluded.look_at, failures = excluded.failures";
-        let query = sqlx::query(sql).bind(&order.id).bind(&order.state).bind(order.open);
-        let query = query.bind(order.look_at.map(Time::unix)).bind(order.failures);
-        query.execute(&self.pool).await?;
+        let query = sql("insert into openbazaar_orders (id, state, open, look_at, failures)
+                         values (?, ?, ?, ?, ?)
+                         on conflict (id) do update set state = excluded.state, open = excluded.open,
+                             look_at = excluded.look_at, failures = excluded.failures");
+        let query = query.bind(&order.id).bind(&order.state).bind(order.open);
+        query.bind(order.look_at).bind(order.failures).execute(&self.store).await?;
         Ok(())
     }
 
@@ -85,9 +97,9 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn openbazaar_since(&self, now: Time) -> Result<Time, PrivateError> {
-        let sql = "insert into openbazaar_since (id, at) values (1, ?) on conflict (id) do nothing";
-        sqlx::query(sql).bind(now.unix()).execute(&self.pool).await?;
-        let at = sqlx::query_scalar("select at from openbazaar_since").fetch_one(&self.pool).await?;
+        let query = sql("insert into openbazaar_since (id, at) values (1, ?) on conflict (id) do nothing");
+        query.bind(now).execute(&self.store).await?;
+        let (at,) = sql("select at from openbazaar_since").one::<(i64,)>(&self.store).await?;
         Ok(Time::from_unix(at))
     }
 
@@ -100,9 +112,8 @@ impl Private {
         after: &str,
         limit: u32,
     ) -> Result<Vec<(String, Digest)>, PrivateError> {
-        let sql = "select slug, content from openbazaar_listings where slug > ? order by slug limit ?";
-        let rows = sqlx::query_as::<_, (String, Vec<u8>)>(sql).bind(after).bind(limit);
-        let rows = rows.fetch_all(&self.pool).await?;
+        let query = sql("select slug, content from openbazaar_listings where slug > ? order by slug limit ?");
+        let rows = query.bind(after).bind(limit).all::<(String, Vec<u8>)>(&self.store).await?;
         let digest = |bytes: Vec<u8>| Digest(bytes.try_into().unwrap_or_default());
         Ok(rows.into_iter().map(|(slug, content)| (slug, digest(content))).collect())
     }
@@ -113,14 +124,13 @@ impl Private {
     /// When the store fails.
     pub async fn openbazaar_listed(&self, slug: &str, content: Option<Digest>) -> Result<(), PrivateError> {
         let query = match content {
-            Some(content) => {
-                let sql = "insert into openbazaar_listings (slug, content) values (?, ?)
-                           on conflict (slug) do update set content = excluded.content";
-                sqlx::query(sql).bind(slug).bind(content.0.to_vec())
-            }
-            None => sqlx::query("delete from openbazaar_listings where slug = ?").bind(slug),
+            Some(content) => sql("insert into openbazaar_listings (slug, content) values (?, ?)
+                                  on conflict (slug) do update set content = excluded.content")
+            .bind(slug)
+            .bind(content),
+            None => sql("delete from openbazaar_listings where slug = ?").bind(slug),
         };
-        query.execute(&self.pool).await?;
+        query.execute(&self.store).await?;
         Ok(())
     }
 }

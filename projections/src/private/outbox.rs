@@ -3,6 +3,7 @@
 use domain::{event::Position, time::Time};
 
 use super::{Private, PrivateError};
+use crate::sql::sql;
 
 /// A mail about to be kept.
 #[derive(Debug, Clone)]
@@ -73,8 +74,9 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn begin_follower(&self, name: &str, next: Position) -> Result<(), PrivateError> {
-        let sql = "insert into followers (name, next_position) values (?, ?) on conflict (name) do nothing";
-        sqlx::query(sql).bind(name).bind(next.cast_signed()).execute(&self.pool).await?;
+        let query =
+            sql("insert into followers (name, next_position) values (?, ?) on conflict (name) do nothing");
+        query.bind(name).bind(next.cast_signed()).execute(&self.store).await?;
         Ok(())
     }
 
@@ -83,11 +85,11 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn add_mail(&self, new: &NewMail) -> Result<bool, PrivateError> {
-        let sql = "insert into outbox (cause, sealed, created_at, position, due_at, next_try_at)
-                   values (?1, ?2, ?3, ?4, ?5, ?5) on conflict (cause) do nothing";
-        let query = sqlx::query(sql).bind(&new.cause).bind(&new.sealed).bind(new.created_at.unix());
-        let query = query.bind(new.position.map(Position::cast_signed)).bind(new.due_at.unix());
-        Ok(query.execute(&self.pool).await?.rows_affected() > 0)
+        let query = sql("insert into outbox (cause, sealed, created_at, position, due_at, next_try_at)
+                         values (?1, ?2, ?3, ?4, ?5, ?5) on conflict (cause) do nothing");
+        let query = query.bind(&new.cause).bind(&new.sealed).bind(new.created_at);
+        let query = query.bind(new.position.map(Position::cast_signed)).bind(new.due_at);
+        Ok(query.execute(&self.store).await? > 0)
     }
 
     /// The mails to be sent by now, the longest due first, at most `limit`.
@@ -95,9 +97,9 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn due_mails(&self, now: Time, limit: u32) -> Result<Vec<Mail>, PrivateError> {
-        let sql = "select id, cause, sealed, due_at, failures from outbox
-                   where next_try_at <= ? order by next_try_at, id limit ?";
-        let rows = sqlx::query_as::<_, Row>(sql).bind(now.unix()).bind(limit).fetch_all(&self.pool).await?;
+        let query = sql("select id, cause, sealed, due_at, failures from outbox
+                         where next_try_at <= ? order by next_try_at, id limit ?");
+        let rows = query.bind(now).bind(limit).all::<Row>(&self.store).await?;
         Ok(rows.into_iter().map(mail).collect())
     }
 
@@ -106,10 +108,9 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn start_mail(&self, id: i64, now: Time) -> Result<bool, PrivateError> {
-        let sql =
-            "update outbox set started_at = ?, next_try_at = null where id = ? and next_try_at is not null";
-        let done = sqlx::query(sql).bind(now.unix()).bind(id).execute(&self.pool).await?;
-        Ok(done.rows_affected() > 0)
+        let query = sql("update outbox set started_at = ?, next_try_at = null
+                         where id = ? and next_try_at is not null");
+        Ok(query.bind(now).bind(id).execute(&self.store).await? > 0)
     }
 
     /// Notes that a mail was refused and certainly not sent.
@@ -117,10 +118,9 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn mail_refused(&self, id: i64, why: &str, next_try_at: Time) -> Result<(), PrivateError> {
-        let sql =
-            "update outbox set started_at = null, next_try_at = ?, failures = failures + 1, last_error = ?
-                   where id = ? and outcome is null";
-        sqlx::query(sql).bind(next_try_at.unix()).bind(why).bind(id).execute(&self.pool).await?;
+        let query = sql("update outbox set started_at = null, next_try_at = ?, failures = failures + 1,
+                         last_error = ? where id = ? and outcome is null");
+        query.bind(next_try_at).bind(why).bind(id).execute(&self.store).await?;
         Ok(())
     }
 
@@ -135,11 +135,9 @@ impl Private {
         why: Option<&str>,
         now: Time,
     ) -> Result<(), PrivateError> {
-        let sql =
-            "update outbox set outcome = ?, ended_at = ?, last_error = ?, sealed = null, next_try_at = null
-                   where id = ? and outcome is null";
-        let query = sqlx::query(sql).bind(end.as_str()).bind(now.unix()).bind(why).bind(id);
-        query.execute(&self.pool).await?;
+        let query = sql("update outbox set outcome = ?, ended_at = ?, last_error = ?, sealed = null,
+                         next_try_at = null where id = ? and outcome is null");
+        query.bind(end.as_str()).bind(now).bind(why).bind(id).execute(&self.store).await?;
         Ok(())
     }
 
@@ -148,9 +146,9 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn started_mails(&self) -> Result<Vec<Mail>, PrivateError> {
-        let sql = "select id, cause, sealed, due_at, failures from outbox
-                   where started_at is not null and outcome is null order by id";
-        let rows = sqlx::query_as::<_, Row>(sql).fetch_all(&self.pool).await?;
+        let query = sql("select id, cause, sealed, due_at, failures from outbox
+                         where started_at is not null and outcome is null order by id");
+        let rows = query.all::<Row>(&self.store).await?;
         Ok(rows.into_iter().map(mail).collect())
     }
 
@@ -159,8 +157,8 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn mail_outcome(&self, cause: &str) -> Result<Option<String>, PrivateError> {
-        let query = sqlx::query_scalar("select outcome from outbox where cause = ?").bind(cause);
-        Ok(query.fetch_optional(&self.pool).await?.flatten())
+        let query = sql("select outcome from outbox where cause = ?").bind(cause);
+        Ok(query.optional::<(Option<String>,)>(&self.store).await?.and_then(|(outcome,)| outcome))
     }
 
     /// Forgets mails that ended before `before` and that `follower` cannot cause again; answers how many.
@@ -168,9 +166,8 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn forget_mails(&self, before: Time, follower: &str) -> Result<u64, PrivateError> {
-        let sql = "delete from outbox where ended_at < ? and (position is null
-                   or position < coalesce((select next_position from followers where name = ?), 0))";
-        let done = sqlx::query(sql).bind(before.unix()).bind(follower).execute(&self.pool).await?;
-        Ok(done.rows_affected())
+        let query = sql("delete from outbox where ended_at < ? and (position is null
+                         or position < coalesce((select next_position from followers where name = ?), 0))");
+        Ok(query.bind(before).bind(follower).execute(&self.store).await?)
     }
 }

@@ -1,14 +1,20 @@
 use domain::time::Time;
 
-use super::{Mail, MailEnd, NewMail, Private};
+use super::{
+    Mail, MailEnd, NewMail, Private,
+    fresh::{Fresh, on_both},
+};
+use crate::sql::sql;
 
 const NOW: Time = Time::from_unix(1_000);
 
-async fn store() -> (tempfile::TempDir, Private) {
-    let dir = tempfile::tempdir().unwrap();
-    let private = Private::open(&dir.path().join("private.db")).await.unwrap();
-    (dir, private)
-}
+on_both!(
+    a_cause_has_one_mail_even_after_it_was_sent,
+    what_a_mail_said_is_gone_once_it_ended,
+    mails_are_due_at_their_time_the_longest_due_first,
+    a_refused_mail_is_due_again_later_and_one_without_a_word_is_found,
+    a_mail_is_forgotten_only_when_it_cannot_be_caused_again,
+);
 
 fn new(cause: &str) -> NewMail {
     NewMail { cause: cause.into(), sealed: vec![7], created_at: NOW, position: None, due_at: NOW }
@@ -18,9 +24,7 @@ async fn due(private: &Private, now: Time) -> Vec<Mail> {
     private.due_mails(now, 10).await.unwrap()
 }
 
-#[tokio::test]
-async fn a_cause_has_one_mail_even_after_it_was_sent() {
-    let (_dir, private) = store().await;
+async fn a_cause_has_one_mail_even_after_it_was_sent(Fresh { private, .. }: Fresh) {
     assert!(private.add_mail(&new("a")).await.unwrap());
     assert!(!private.add_mail(&new("a")).await.unwrap());
     let mail = due(&private, NOW).await.remove(0);
@@ -32,19 +36,15 @@ async fn a_cause_has_one_mail_even_after_it_was_sent() {
     assert_eq!(private.mail_outcome("a").await.unwrap().as_deref(), Some("sent"));
 }
 
-#[tokio::test]
-async fn what_a_mail_said_is_gone_once_it_ended() {
-    let (_dir, private) = store().await;
+async fn what_a_mail_said_is_gone_once_it_ended(Fresh { private, .. }: Fresh) {
     private.add_mail(&new("a")).await.unwrap();
     let id = due(&private, NOW).await.remove(0).id;
     private.end_mail(id, MailEnd::Dropped, None, NOW).await.unwrap();
-    let left = sqlx::query_scalar::<_, i64>("select count(*) from outbox where sealed is not null");
-    assert_eq!(left.fetch_one(&private.pool).await.unwrap(), 0);
+    let left = sql("select count(*) from outbox where sealed is not null");
+    assert_eq!(left.one::<(i64,)>(&private.store).await.unwrap(), (0,));
 }
 
-#[tokio::test]
-async fn mails_are_due_at_their_time_the_longest_due_first() {
-    let (_dir, private) = store().await;
+async fn mails_are_due_at_their_time_the_longest_due_first(Fresh { private, .. }: Fresh) {
     for (cause, wait) in [("late", 60), ("soon", 10), ("first", 0)] {
         private.add_mail(&NewMail { due_at: NOW.plus(wait), ..new(cause) }).await.unwrap();
     }
@@ -53,9 +53,7 @@ async fn mails_are_due_at_their_time_the_longest_due_first() {
     assert_eq!(causes(NOW.plus(60)).await, ["first", "soon", "late"]);
 }
 
-#[tokio::test]
-async fn a_refused_mail_is_due_again_later_and_one_without_a_word_is_found() {
-    let (_dir, private) = store().await;
+async fn a_refused_mail_is_due_again_later_and_one_without_a_word_is_found(Fresh { private, .. }: Fresh) {
     private.add_mail(&new("a")).await.unwrap();
     let mail = due(&private, NOW).await.remove(0);
     private.start_mail(mail.id, NOW).await.unwrap();
@@ -66,9 +64,7 @@ async fn a_refused_mail_is_due_again_later_and_one_without_a_word_is_found() {
     assert_eq!(due(&private, NOW.plus(30)).await, [Mail { failures: 1, ..mail }]);
 }
 
-#[tokio::test]
-async fn a_mail_is_forgotten_only_when_it_cannot_be_caused_again() {
-    let (_dir, private) = store().await;
+async fn a_mail_is_forgotten_only_when_it_cannot_be_caused_again(Fresh { private, .. }: Fresh) {
     for (cause, position) in [("asked", None), ("passed", Some(4)), ("to be read again", Some(5))] {
         private.add_mail(&NewMail { position, ..new(cause) }).await.unwrap();
     }

@@ -1,14 +1,16 @@
 //! Passkeys, and the challenges that authenticators are asked to sign.
 //!
 //! # Correctness
-//! A challenge is used up by the statement that finds it, so of two answers one counts. A passkey is added by a statement
-//! that also sees that its person is not forgotten and has room for it. A use is written down only over what it was held
-//! against, so of two uses of one counter value one fails, and a passkey that was removed meanwhile opens nothing.
+//! A challenge is used up by the statement that finds it, so of two answers one counts. A passkey is added by whoever has the
+//! account for itself and sees that its person is not forgotten and has room for it. A use is written down only over what
+//! it was held against, so of two uses of one counter value one fails, and a passkey that was removed meanwhile opens
+//! nothing.
 
 use domain::{id::AccountId, key::Digest, time::Time};
 use uuid::Uuid;
 
 use super::{Private, PrivateError};
+use crate::sql::sql;
 
 /// Passkeys of one account at most.
 pub const MAX_PASSKEYS: usize = 20;
@@ -58,20 +60,15 @@ fn passkey((id, credential_id, account, name, credential, created_at, last_used_
     }
 }
 
-fn key(account: AccountId) -> Vec<u8> {
-    account.0.as_bytes().to_vec()
-}
-
 impl Private {
     /// The passkeys of an account, the oldest first.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn passkeys_of(&self, account: AccountId) -> Result<Vec<Passkey>, PrivateError> {
-        let sql =
-            "select id, credential_id, account, name, credential, created_at, last_used_at from passkeys
-                   where account = ? order by created_at, id";
-        let rows = sqlx::query_as::<_, Row>(sql).bind(key(account)).fetch_all(&self.pool).await?;
+        let query = sql("select id, credential_id, account, name, credential, created_at, last_used_at
+                         from passkeys where account = ? order by created_at, id");
+        let rows = query.bind(account).all::<Row>(&self.store).await?;
         Ok(rows.into_iter().map(passkey).collect())
     }
 
@@ -80,10 +77,9 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn passkey(&self, credential_id: &[u8]) -> Result<Option<Passkey>, PrivateError> {
-        let sql =
-            "select id, credential_id, account, name, credential, created_at, last_used_at from passkeys
-                   where credential_id = ?";
-        let row = sqlx::query_as::<_, Row>(sql).bind(credential_id).fetch_optional(&self.pool).await?;
+        let query = sql("select id, credential_id, account, name, credential, created_at, last_used_at
+                         from passkeys where credential_id = ?");
+        let row = query.bind(credential_id).optional::<Row>(&self.store).await?;
         Ok(row.map(passkey))
     }
 
@@ -92,13 +88,17 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn add_passkey(&self, new: &Passkey) -> Result<bool, PrivateError> {
-        let sql = "insert into passkeys (id, credential_id, account, name, credential, created_at)
-                   select ?1, ?2, ?3, ?4, ?5, ?6 where (select count(*) from passkeys where account = ?3) < ?7
-                   and exists (select 1 from accounts where id = ?3) on conflict (credential_id) do nothing";
-        let query = sqlx::query(sql).bind(new.id.as_bytes().to_vec()).bind(&new.credential_id);
-        let query = query.bind(key(new.account)).bind(&new.name).bind(&new.credential);
-        let query = query.bind(new.created_at.unix()).bind(i64::try_from(MAX_PASSKEYS).unwrap_or_default());
-        Ok(query.execute(&self.pool).await?.rows_affected() > 0)
+        let mut tx = self.alone_with(new.account).await?;
+        let query = sql("insert into passkeys (id, credential_id, account, name, credential, created_at)
+                         select ?1, ?2, ?3, ?4, ?5, ?6
+                         where (select count(*) from passkeys where account = ?3) < ?7
+                             and exists (select 1 from accounts where id = ?3)
+                         on conflict (credential_id) do nothing");
+        let query = query.bind(new.id).bind(&new.credential_id).bind(new.account).bind(&new.name);
+        let query = query.bind(&new.credential).bind(new.created_at);
+        let added = query.bind(i64::try_from(MAX_PASSKEYS).unwrap_or_default()).execute(&mut tx).await?;
+        tx.commit().await?;
+        Ok(added > 0)
     }
 
     /// Notes that somebody signed in with a passkey; `false` when it is not any more what the answer was held against.
@@ -111,10 +111,10 @@ impl Private {
         credential: &str,
         now: Time,
     ) -> Result<bool, PrivateError> {
-        let sql = "update passkeys set credential = ?, last_used_at = ? where id = ? and credential = ?";
-        let query = sqlx::query(sql).bind(credential).bind(now.unix());
-        let query = query.bind(held_against.id.as_bytes().to_vec()).bind(&held_against.credential);
-        Ok(query.execute(&self.pool).await?.rows_affected() > 0)
+        let query =
+            sql("update passkeys set credential = ?, last_used_at = ? where id = ? and credential = ?");
+        let query = query.bind(credential).bind(now).bind(held_against.id).bind(&held_against.credential);
+        Ok(query.execute(&self.store).await? > 0)
     }
 
     /// Removes a passkey; `false` when the account has no such.
@@ -122,9 +122,8 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn remove_passkey(&self, account: AccountId, id: Uuid) -> Result<bool, PrivateError> {
-        let query = sqlx::query("delete from passkeys where id = ? and account = ?");
-        let query = query.bind(id.as_bytes().to_vec()).bind(key(account));
-        Ok(query.execute(&self.pool).await?.rows_affected() > 0)
+        let query = sql("delete from passkeys where id = ? and account = ?");
+        Ok(query.bind(id).bind(account).execute(&self.store).await? > 0)
     }
 
     /// Keeps a challenge under the SHA-256 of its name; `false` when too many wait for their answers. An account that adds
@@ -140,15 +139,15 @@ impl Private {
         now: Time,
         until: Time,
     ) -> Result<bool, PrivateError> {
-        let account = adding.map(|adding| key(adding.account));
-        let mut tx = self.pool.begin().await?;
-        let sql = "delete from passkey_challenges where expires_at <= ? or account = ?";
-        sqlx::query(sql).bind(now.unix()).bind(&account).execute(&mut *tx).await?;
-        let sql = "insert into passkey_challenges (hash, account, session, state, expires_at)
-                   select ?, ?, ?, ?, ? where (select count(*) from passkey_challenges) < ?";
-        let query = sqlx::query(sql).bind(hash.0.to_vec()).bind(&account);
-        let query = query.bind(adding.map(|adding| adding.session.0.to_vec())).bind(state);
-        let added = query.bind(until.unix()).bind(MAX_CHALLENGES).execute(&mut *tx).await?.rows_affected();
+        let (account, session) = (adding.map(|adding| adding.account), adding.map(|adding| adding.session));
+        let mut tx = self.store.begin().await?;
+        tx.alone("challenges").await?;
+        let query = sql("delete from passkey_challenges where expires_at <= ? or account = ?");
+        query.bind(now).bind(account).execute(&mut tx).await?;
+        let query = sql("insert into passkey_challenges (hash, account, session, state, expires_at)
+                         select ?, ?, ?, ?, ? where (select count(*) from passkey_challenges) < ?");
+        let query = query.bind(hash).bind(account).bind(session).bind(state);
+        let added = query.bind(until).bind(MAX_CHALLENGES).execute(&mut tx).await?;
         tx.commit().await?;
         Ok(added > 0)
     }
@@ -163,12 +162,12 @@ impl Private {
         adding: Option<Adding>,
         now: Time,
     ) -> Result<Option<String>, PrivateError> {
-        let sql = "delete from passkey_challenges where hash = ? and account is ? and session is ?
-                   and expires_at > ? returning state";
-        let query = sqlx::query_scalar(sql).bind(hash.0.to_vec());
-        let query = query.bind(adding.map(|adding| key(adding.account)));
-        let query = query.bind(adding.map(|adding| adding.session.0.to_vec())).bind(now.unix());
-        Ok(query.fetch_optional(&self.pool).await?)
+        let query = sql("delete from passkey_challenges
+                         where hash = ? and account is not distinct from ? and session is not distinct from ?
+                             and expires_at > ? returning state");
+        let query = query.bind(hash).bind(adding.map(|adding| adding.account));
+        let query = query.bind(adding.map(|adding| adding.session)).bind(now);
+        Ok(query.optional::<(String,)>(&self.store).await?.map(|(state,)| state))
     }
 
     /// When a session was opened.
@@ -176,23 +175,26 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn session_opened_at(&self, hash: Digest) -> Result<Option<Time>, PrivateError> {
-        let query = sqlx::query_scalar::<_, i64>("select created_at from sessions where hash = ?");
-        Ok(query.bind(hash.0.to_vec()).fetch_optional(&self.pool).await?.map(Time::from_unix))
+        let query = sql("select created_at from sessions where hash = ?").bind(hash);
+        Ok(query.optional::<(i64,)>(&self.store).await?.map(|(at,)| Time::from_unix(at)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::private::Person;
+    use crate::private::{
+        Person,
+        fresh::{Fresh, on_both},
+    };
 
     const NOW: Time = Time::from_unix(1_000);
 
-    async fn store() -> (tempfile::TempDir, Private) {
-        let dir = tempfile::tempdir().unwrap();
-        let private = Private::open(&dir.path().join("private.db")).await.unwrap();
-        (dir, private)
-    }
+    on_both!(
+        an_account_has_twenty_passkeys_at_most_and_nobody_has_anothers,
+        of_two_uses_that_were_held_against_the_same_one_is_written_down,
+        a_challenge_is_answered_once_in_time_and_by_whom_it_was_made_for,
+    );
 
     fn account(n: u128) -> AccountId {
         AccountId(Uuid::from_u128(n))
@@ -210,9 +212,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn an_account_has_twenty_passkeys_at_most_and_nobody_has_anothers() {
-        let (_dir, private) = store().await;
+    async fn an_account_has_twenty_passkeys_at_most_and_nobody_has_anothers(Fresh { private, .. }: Fresh) {
         assert!(!private.add_passkey(&sample(1)).await.unwrap(), "nobody has the account");
         for n in [1, 2] {
             private.add_person(account(n), &Person::default(), NOW).await.unwrap();
@@ -231,9 +231,7 @@ mod tests {
         assert_eq!(private.passkeys_of(account(2)).await.unwrap(), vec![anothers]);
     }
 
-    #[tokio::test]
-    async fn of_two_uses_that_were_held_against_the_same_one_is_written_down() {
-        let (_dir, private) = store().await;
+    async fn of_two_uses_that_were_held_against_the_same_one_is_written_down(Fresh { private, .. }: Fresh) {
         private.add_person(account(1), &Person::default(), NOW).await.unwrap();
         let passkey = sample(1);
         private.add_passkey(&passkey).await.unwrap();
@@ -245,9 +243,7 @@ mod tests {
         assert!(!private.passkey_used(&kept, "{}", NOW).await.unwrap());
     }
 
-    #[tokio::test]
-    async fn a_challenge_is_answered_once_in_time_and_by_whom_it_was_made_for() {
-        let (_dir, private) = store().await;
+    async fn a_challenge_is_answered_once_in_time_and_by_whom_it_was_made_for(Fresh { private, .. }: Fresh) {
         let adding = |n| Some(Adding { account: account(n), session: Digest::of(&[1]) });
         let elsewhere = Some(Adding { account: account(1), session: Digest::of(&[2]) });
         let hash = Digest::of(b"challenge");

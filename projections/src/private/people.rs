@@ -6,6 +6,7 @@ use domain::{id::AccountId, id::MarketplaceName, time::Time};
 use uuid::Uuid;
 
 use super::{Private, PrivateError};
+use crate::sql::{is_taken, listed, made, sql};
 
 /// Names looked up at once.
 const MAX_NAMES: usize = 500;
@@ -59,15 +60,13 @@ impl Private {
     /// When the marketplace name is taken or the store fails.
     pub async fn add_person(&self, id: AccountId, person: &Person, now: Time) -> Result<(), PrivateError> {
         let marketplace = person.marketplace.as_ref().map(ToString::to_string);
-        let sql =
-            "insert into accounts (id, name, email, refund_address, payout_address, marketplace, created_at)
-                   values (?, ?, ?, ?, ?, ?, ?) on conflict (id) do nothing";
-        let query = sqlx::query(sql).bind(id.0.as_bytes().to_vec()).bind(&person.name).bind(&person.email);
-        let query = query.bind(&person.refund_address).bind(&person.payout_address).bind(&marketplace);
-        match query.bind(now.unix()).execute(&self.pool).await {
-            Err(sqlx::Error::Database(e)) if e.is_unique_violation() => {
-                Err(PrivateError::MarketplaceTaken(marketplace.unwrap_or_default()))
-            }
+        let query = sql("insert into accounts
+                         (id, name, email, refund_address, payout_address, marketplace, created_at)
+                         values (?, ?, ?, ?, ?, ?, ?) on conflict (id) do nothing");
+        let query = query.bind(id).bind(&person.name).bind(&person.email).bind(&person.refund_address);
+        let query = query.bind(&person.payout_address).bind(&marketplace).bind(now);
+        match query.execute(&self.store).await {
+            Err(e) if is_taken(&e) => Err(PrivateError::MarketplaceTaken(marketplace.unwrap_or_default())),
             other => Ok(other.map(|_| ())?),
         }
     }
@@ -77,10 +76,9 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn person(&self, id: AccountId) -> Result<Option<Person>, PrivateError> {
-        let sql =
-            "select name, email, refund_address, payout_address, marketplace from accounts where id = ?";
-        let row =
-            sqlx::query_as::<_, Row>(sql).bind(id.0.as_bytes().to_vec()).fetch_optional(&self.pool).await?;
+        let query = sql("select name, email, refund_address, payout_address, marketplace
+                         from accounts where id = ?");
+        let row = query.bind(id).optional::<Row>(&self.store).await?;
         Ok(row.map(|(name, email, refund_address, payout_address, marketplace)| Person {
             name,
             email,
@@ -98,13 +96,10 @@ impl Private {
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
-        let mut sql = sqlx::QueryBuilder::new("select id, name from accounts where id in (");
-        let mut list = sql.separated(", ");
-        for id in ids.iter().take(MAX_NAMES) {
-            list.push_bind(id.0.as_bytes().to_vec());
-        }
-        sql.push(")");
-        let rows = sql.build_query_as::<(Vec<u8>, String)>().fetch_all(&self.pool).await?;
+        let ids = &ids[..ids.len().min(MAX_NAMES)];
+        let query = made(format!("select id, name from accounts where id in ({})", listed("?", ids.len())));
+        let query = ids.iter().fold(query, |query, id| query.bind(*id));
+        let rows = query.all::<(Vec<u8>, String)>(&self.store).await?;
         let named =
             |(id, name): (Vec<u8>, String)| (AccountId(Uuid::from_slice(&id).unwrap_or_default()), name);
         Ok(rows.into_iter().map(named).collect())
@@ -115,13 +110,12 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn change_person(&self, id: AccountId, patch: &PersonPatch) -> Result<bool, PrivateError> {
-        let sql = "update accounts set name = coalesce(?, name), email = nullif(coalesce(?, email), ''),
-                   refund_address = nullif(coalesce(?, refund_address), ''),
-                   payout_address = nullif(coalesce(?, payout_address), '') where id = ?";
-        let query = sqlx::query(sql).bind(&patch.name).bind(&patch.email).bind(&patch.refund_address);
-        let done =
-            query.bind(&patch.payout_address).bind(id.0.as_bytes().to_vec()).execute(&self.pool).await?;
-        Ok(done.rows_affected() > 0)
+        let query =
+            sql("update accounts set name = coalesce(?, name), email = nullif(coalesce(?, email), ''),
+                         refund_address = nullif(coalesce(?, refund_address), ''),
+                         payout_address = nullif(coalesce(?, payout_address), '') where id = ?");
+        let query = query.bind(&patch.name).bind(&patch.email).bind(&patch.refund_address);
+        Ok(query.bind(&patch.payout_address).bind(id).execute(&self.store).await? > 0)
     }
 
     /// Forgets a person, how it signs in, and every token of the account.
@@ -129,9 +123,8 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn forget_person(&self, id: AccountId) -> Result<(), PrivateError> {
-        let mut tx = self.pool.begin().await?;
-        let id = id.0.as_bytes().to_vec();
-        for sql in [
+        let mut tx = self.alone_with(id).await?;
+        for text in [
             "delete from sessions where account = ?",
             "delete from mailed_codes where account = ?",
             "delete from logins where account = ?",
@@ -140,9 +133,9 @@ impl Private {
             "delete from tokens where account = ?",
             "delete from idempotency where account = ?",
         ] {
-            sqlx::query(sql).bind(&id).execute(&mut *tx).await?;
+            sql(text).bind(id).execute(&mut tx).await?;
         }
-        sqlx::query("delete from accounts where id = ?").bind(&id).execute(&mut *tx).await?;
+        sql("delete from accounts where id = ?").bind(id).execute(&mut tx).await?;
         Ok(tx.commit().await?)
     }
 
@@ -151,9 +144,10 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn marketplaces(&self, limit: u32) -> Result<Vec<String>, PrivateError> {
-        let sql =
-            "select marketplace from accounts where marketplace is not null order by marketplace limit ?";
-        Ok(sqlx::query_scalar(sql).bind(limit.min(100)).fetch_all(&self.pool).await?)
+        let query = sql("select marketplace from accounts where marketplace is not null
+                         order by marketplace limit ?");
+        let rows = query.bind(limit.min(100)).all::<(String,)>(&self.store).await?;
+        Ok(rows.into_iter().map(|(name,)| name).collect())
     }
 
     /// Accounts in order of id, after `after`, at most `limit` (500).
@@ -166,10 +160,10 @@ impl Private {
         limit: u32,
     ) -> Result<Vec<(AccountId, Person)>, PrivateError> {
         let after = after.map_or(Vec::new(), |id| id.0.as_bytes().to_vec());
-        let sql = "select id from accounts where id > ? order by id limit ?";
-        let ids = sqlx::query_scalar::<_, Vec<u8>>(sql).bind(after).bind(limit.min(500));
+        let query = sql("select id from accounts where id > ? order by id limit ?");
+        let ids = query.bind(after).bind(limit.min(500)).all::<(Vec<u8>,)>(&self.store).await?;
         let mut people = Vec::new();
-        for id in ids.fetch_all(&self.pool).await? {
+        for (id,) in ids {
             let id = AccountId(Uuid::from_slice(&id).unwrap_or_default());
             if let Some(person) = self.person(id).await? {
                 people.push((id, person));

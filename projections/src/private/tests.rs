@@ -6,15 +6,26 @@ use domain::{
 };
 use uuid::Uuid;
 
-use super::*;
+use super::{
+    fresh::{Fresh, on_both},
+    *,
+};
 
 const NOW: Time = Time::from_unix(1_000);
 
-async fn store() -> (tempfile::TempDir, Private) {
-    let dir = tempfile::tempdir().unwrap();
-    let private = Private::open(&dir.path().join("private.db")).await.unwrap();
-    (dir, private)
-}
+on_both!(
+    a_token_works_until_it_expires_or_is_revoked,
+    a_set_up_code_works_once,
+    two_integrations_cannot_share_a_marketplace_name,
+    an_idempotency_key_answers_the_same_request_and_refuses_another,
+    only_watched_devices_are_found_silent_and_presence_never_moves_back,
+    credentials_are_kept_once_per_lease_and_destroyed_with_it,
+    a_command_that_is_repeated_adds_one_webhook_and_keeps_the_secret_before,
+    a_webhook_that_failed_is_due_at_its_next_try_and_a_disabled_one_when_it_is_enabled,
+    a_lease_has_one_holder_until_it_runs_out_or_is_given_back,
+    orders_are_looked_at_again_when_their_time_comes,
+    listings_are_remembered_until_they_are_gone,
+);
 
 fn token(account: u128) -> NewToken {
     NewToken {
@@ -28,9 +39,7 @@ fn token(account: u128) -> NewToken {
     }
 }
 
-#[tokio::test]
-async fn a_token_works_until_it_expires_or_is_revoked() {
-    let (_dir, private) = store().await;
+async fn a_token_works_until_it_expires_or_is_revoked(Fresh { private, .. }: Fresh) {
     let t = token(1);
     private.add_token(&t).await.unwrap();
     let holder = private.token_holder(t.hash, NOW).await.unwrap().unwrap();
@@ -41,9 +50,7 @@ async fn a_token_works_until_it_expires_or_is_revoked() {
     assert_eq!(private.token_holder(t.hash, NOW).await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn a_set_up_code_works_once() {
-    let (_dir, private) = store().await;
+async fn a_set_up_code_works_once(Fresh { private, .. }: Fresh) {
     let code = Digest::of(b"code");
     private.allow_setup(code).await.unwrap();
     assert!(!private.use_setup(Digest::of(b"guess")).await.unwrap());
@@ -51,18 +58,14 @@ async fn a_set_up_code_works_once() {
     assert!(!private.use_setup(code).await.unwrap());
 }
 
-#[tokio::test]
-async fn two_integrations_cannot_share_a_marketplace_name() {
-    let (_dir, private) = store().await;
+async fn two_integrations_cannot_share_a_marketplace_name(Fresh { private, .. }: Fresh) {
     let person = Person { marketplace: Some("ob".parse().unwrap()), ..Person::default() };
     private.add_person(AccountId(Uuid::from_u128(1)), &person, NOW).await.unwrap();
     let second = private.add_person(AccountId(Uuid::from_u128(2)), &person, NOW).await;
     assert!(matches!(second, Err(PrivateError::MarketplaceTaken(_))));
 }
 
-#[tokio::test]
-async fn an_idempotency_key_answers_the_same_request_and_refuses_another() {
-    let (_dir, private) = store().await;
+async fn an_idempotency_key_answers_the_same_request_and_refuses_another(Fresh { private, .. }: Fresh) {
     let (account, a, b) = (AccountId(Uuid::from_u128(1)), Digest::of(b"a"), Digest::of(b"b"));
     let begin = |request, now: Time| private.begin_idempotent(account, "k", request, now, now.plus(-60));
     assert_eq!(begin(a, NOW).await.unwrap(), Begun::Fresh);
@@ -75,9 +78,7 @@ async fn an_idempotency_key_answers_the_same_request_and_refuses_another() {
     assert_eq!(begin(b, NOW).await.unwrap(), Begun::Fresh);
 }
 
-#[tokio::test]
-async fn only_watched_devices_are_found_silent_and_presence_never_moves_back() {
-    let (_dir, private) = store().await;
+async fn only_watched_devices_are_found_silent_and_presence_never_moves_back(Fresh { private, .. }: Fresh) {
     let (quiet, unwatched) = (DeviceId(Uuid::from_u128(1)), DeviceId(Uuid::from_u128(2)));
     private.watch_device(quiet, true, NOW).await.unwrap();
     private.seen(&[(quiet, NOW.plus(5)), (unwatched, NOW)]).await.unwrap();
@@ -86,9 +87,7 @@ async fn only_watched_devices_are_found_silent_and_presence_never_moves_back() {
     assert_eq!(private.silent_devices(NOW.plus(6), 10).await.unwrap(), vec![(quiet, NOW.plus(5))]);
 }
 
-#[tokio::test]
-async fn credentials_are_kept_once_per_lease_and_destroyed_with_it() {
-    let (_dir, private) = store().await;
+async fn credentials_are_kept_once_per_lease_and_destroyed_with_it(Fresh { private, .. }: Fresh) {
     let device = DeviceId(Uuid::from_u128(1));
     assert_eq!(private.keep_secret(device, 1, vec![1]).await.unwrap(), vec![1]);
     assert_eq!(private.keep_secret(device, 1, vec![2]).await.unwrap(), vec![1]);
@@ -106,14 +105,13 @@ async fn a_damaged_or_newer_file_is_refused_and_left_as_it_was() {
     assert!(matches!(Private::open(&path).await, Err(PrivateError::Damaged { .. })));
     assert!(std::fs::read(&path).unwrap().starts_with(b"this is not"));
 
-    let (dir, private) = store().await;
-    sqlx::query("insert into _sqlx_migrations (version, description, success, checksum, execution_time) values (9999, '', 1, x'00', 0)")
-        .execute(&private.pool)
-        .await
-        .unwrap();
+    let path = dir.path().join("newer.db");
+    let private = Private::open(&path).await.unwrap();
+    let newer = "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+                 values (9999, '', 1, x'00', 0)";
+    sql(newer).execute(&private.store).await.unwrap();
     private.close().await;
-    let again = Private::open(&dir.path().join("private.db")).await;
-    assert!(matches!(again, Err(PrivateError::Newer(_))));
+    assert!(matches!(Private::open(&path).await, Err(PrivateError::Newer(_))));
 }
 
 fn webhook(id: u128) -> NewWebhook {
@@ -130,9 +128,9 @@ fn webhook(id: u128) -> NewWebhook {
     }
 }
 
-#[tokio::test]
-async fn a_command_that_is_repeated_adds_one_webhook_and_keeps_the_secret_before() {
-    let (_dir, private) = store().await;
+async fn a_command_that_is_repeated_adds_one_webhook_and_keeps_the_secret_before(
+    Fresh { private, .. }: Fresh,
+) {
     let (id, until) = (Uuid::from_u128(1), NOW.plus(60));
     assert!(private.add_webhook(&webhook(1), 1).await.unwrap());
     assert!(!private.add_webhook(&webhook(2), 1).await.unwrap(), "there is one already");
@@ -148,9 +146,9 @@ async fn a_command_that_is_repeated_adds_one_webhook_and_keeps_the_secret_before
     assert!(!format!("{:?} {kept:?}", webhook(1)).contains("secret"));
 }
 
-#[tokio::test]
-async fn a_webhook_that_failed_is_due_at_its_next_try_and_a_disabled_one_when_it_is_enabled() {
-    let (_dir, private) = store().await;
+async fn a_webhook_that_failed_is_due_at_its_next_try_and_a_disabled_one_when_it_is_enabled(
+    Fresh { private, .. }: Fresh,
+) {
     let id = Uuid::from_u128(1);
     private.add_webhook(&webhook(1), 9).await.unwrap();
     let due = async |now| private.due_webhooks(now).await.unwrap().len();
@@ -170,27 +168,21 @@ async fn a_webhook_that_failed_is_due_at_its_next_try_and_a_disabled_one_when_it
     assert_eq!(enabled.last_error, Some(("no".into(), NOW)), "what went wrong last stays known");
 }
 
-#[tokio::test]
-async fn a_lease_has_one_holder_until_it_runs_out_or_is_given_back() {
-    let (_dir, private) = store().await;
+async fn a_lease_has_one_holder_until_it_runs_out_or_is_given_back(Fresh { private, .. }: Fresh) {
     let (first, second) = (Uuid::from_u128(1), Uuid::from_u128(2));
-    let take = async |holder, at: i64| {
-        private.take_lease("x", holder, NOW.plus(at), NOW.plus(at + 30)).await.unwrap()
-    };
-    assert_eq!(take(first, 0).await, Some(1));
-    assert_eq!(take(second, 29).await, None);
-    assert_eq!(take(first, 29).await, Some(1), "kept, not taken anew");
-    assert_eq!(take(second, 59).await, Some(2));
-    assert_eq!(take(first, 60).await, None);
-    private.end_lease("x", first, NOW.plus(60)).await.unwrap();
-    assert_eq!(take(first, 60).await, None, "only its holder gives it back");
-    private.end_lease("x", second, NOW.plus(60)).await.unwrap();
-    assert_eq!(take(first, 60).await, Some(3));
+    let take = async |holder, for_s| private.take_lease("x", holder, NOW, for_s).await.unwrap();
+    assert_eq!(take(first, 30).await, Some(1));
+    assert_eq!(take(second, 30).await, None);
+    assert_eq!(take(first, -1).await, Some(1), "kept, not taken anew");
+    assert_eq!(take(second, 30).await, Some(2), "it had run out");
+    assert_eq!(take(first, 30).await, None);
+    private.end_lease("x", first, NOW).await.unwrap();
+    assert_eq!(take(first, 30).await, None, "only its holder gives it back");
+    private.end_lease("x", second, NOW).await.unwrap();
+    assert_eq!(take(first, 30).await, Some(3));
 }
 
-#[tokio::test]
-async fn orders_are_looked_at_again_when_their_time_comes() {
-    let (_dir, private) = store().await;
+async fn orders_are_looked_at_again_when_their_time_comes(Fresh { private, .. }: Fresh) {
     let order = |id: &str, open, look_at: Option<i64>, failures| LookedAt {
         id: id.into(),
         state: "PENDING".into(),
@@ -216,9 +208,7 @@ async fn orders_are_looked_at_again_when_their_time_comes() {
     assert_eq!((since, private.openbazaar_since(NOW.plus(9)).await.unwrap()), (NOW, NOW));
 }
 
-#[tokio::test]
-async fn listings_are_remembered_until_they_are_gone() {
-    let (_dir, private) = store().await;
+async fn listings_are_remembered_until_they_are_gone(Fresh { private, .. }: Fresh) {
     for (slug, content) in [("b", 1), ("a", 2), ("b", 3)] {
         private.openbazaar_listed(slug, Some(Digest([content; 32]))).await.unwrap();
     }

@@ -1,4 +1,7 @@
 //! Webhooks: where events are delivered, and how far each has come.
+//!
+//! # Correctness
+//! How far a webhook has come only grows: what a server says of it that another has overtaken changes nothing.
 
 use domain::{
     event::{Position, Revision},
@@ -8,6 +11,7 @@ use domain::{
 use uuid::Uuid;
 
 use super::{Private, PrivateError};
+use crate::sql::sql;
 
 /// A webhook about to be kept.
 #[derive(Clone)]
@@ -104,6 +108,14 @@ impl std::fmt::Debug for Webhook {
     }
 }
 
+/// The columns by name: a newer node may add some while this one runs.
+macro_rules! columns {
+    () => {
+        "seq, id, url, label, marketplace, types, created_at, revision, sealed_secret, sealed_old_secret, \
+         old_secret_until, next_position, failures, next_try_at, last_success_at, last_error, last_error_at, disabled_at"
+    };
+}
+
 #[derive(sqlx::FromRow)]
 struct Row {
     seq: i64,
@@ -150,10 +162,6 @@ impl From<Row> for Webhook {
     }
 }
 
-fn key(id: Uuid) -> Vec<u8> {
-    id.as_bytes().to_vec()
-}
-
 impl Private {
     /// Keeps a webhook; one of the same id, which a repeated command makes, only gets the new secret. `false` when there
     /// are `max` others.
@@ -161,19 +169,19 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn add_webhook(&self, new: &NewWebhook, max: u32) -> Result<bool, PrivateError> {
-        let mut tx = self.pool.begin_with("begin immediate").await?;
-        let others = sqlx::query_scalar::<_, i64>("select count(*) from webhooks where id <> ?");
-        if others.bind(key(new.id)).fetch_one(&mut *tx).await? >= i64::from(max) {
+        let mut tx = self.store.begin().await?;
+        tx.alone("webhooks").await?;
+        let others = sql("select count(*) from webhooks where id <> ?").bind(new.id);
+        if others.one::<(i64,)>(&mut tx).await?.0 >= i64::from(max) {
             return Ok(false);
         }
-        let sql = "insert into webhooks
-                   (id, url, label, marketplace, types, created_at, sealed_secret, secret_by, next_position)
-                   values (?, ?, ?, ?, ?, ?, ?, ?, ?)
-                   on conflict (id) do update set sealed_secret = excluded.sealed_secret";
-        let query = sqlx::query(sql).bind(key(new.id)).bind(&new.url).bind(&new.label);
-        let query = query.bind(&new.marketplace).bind(new.types.join(",")).bind(new.created_at.unix());
-        let query = query.bind(&new.sealed_secret).bind(key(new.by.0)).bind(new.next.cast_signed());
-        query.execute(&mut *tx).await?;
+        let query = sql("insert into webhooks
+                         (id, url, label, marketplace, types, created_at, sealed_secret, secret_by, next_position)
+                         values (?, ?, ?, ?, ?, ?, ?, ?, ?)
+                         on conflict (id) do update set sealed_secret = excluded.sealed_secret");
+        let query = query.bind(new.id).bind(&new.url).bind(&new.label).bind(&new.marketplace);
+        let query = query.bind(new.types.join(",")).bind(new.created_at).bind(&new.sealed_secret);
+        query.bind(new.by.0).bind(new.next.cast_signed()).execute(&mut tx).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -183,8 +191,8 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn webhook(&self, id: Uuid) -> Result<Option<Webhook>, PrivateError> {
-        let query = sqlx::query_as::<_, Row>("select * from webhooks where id = ?").bind(key(id));
-        Ok(query.fetch_optional(&self.pool).await?.map(Into::into))
+        let query = sql(concat!("select ", columns!(), " from webhooks where id = ?")).bind(id);
+        Ok(query.optional::<Row>(&self.store).await?.map(Into::into))
     }
 
     /// The webhooks added before the one at `before`, newest first, at most `limit` (500).
@@ -193,9 +201,9 @@ impl Private {
     /// When the store fails.
     pub async fn webhooks(&self, before: Option<i64>, limit: u32) -> Result<Vec<Webhook>, PrivateError> {
         let query =
-            sqlx::query_as::<_, Row>("select * from webhooks where seq < ? order by seq desc limit ?");
+            sql(concat!("select ", columns!(), " from webhooks where seq < ? order by seq desc limit ?"));
         let query = query.bind(before.unwrap_or(i64::MAX)).bind(limit.min(500));
-        Ok(query.fetch_all(&self.pool).await?.into_iter().map(Into::into).collect())
+        Ok(query.all::<Row>(&self.store).await?.into_iter().map(Into::into).collect())
     }
 
     /// The webhooks that are due ([`Webhook::is_due`]).
@@ -203,9 +211,12 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn due_webhooks(&self, now: Time) -> Result<Vec<Webhook>, PrivateError> {
-        let sql = "select * from webhooks
-                   where disabled_at is null and (next_try_at is null or next_try_at <= ?) order by seq";
-        let rows = sqlx::query_as::<_, Row>(sql).bind(now.unix()).fetch_all(&self.pool).await?;
+        let query = sql(concat!(
+            "select ",
+            columns!(),
+            " from webhooks where disabled_at is null and (next_try_at is null or next_try_at <= ?) order by seq"
+        ));
+        let rows = query.bind(now).all::<Row>(&self.store).await?;
         Ok(rows.into_iter().map(Into::into).collect())
     }
 
@@ -221,11 +232,11 @@ impl Private {
         by: CommandId,
         old_until: Time,
     ) -> Result<(), PrivateError> {
-        let sql = "update webhooks set sealed_secret = ?1, secret_by = ?2, revision = revision + 1,
-                   sealed_old_secret = iif(secret_by = ?2, sealed_old_secret, sealed_secret),
-                   old_secret_until = iif(secret_by = ?2, old_secret_until, ?3) where id = ?4";
-        let query = sqlx::query(sql).bind(sealed).bind(key(by.0)).bind(old_until.unix()).bind(key(id));
-        query.execute(&self.pool).await?;
+        let query = sql("update webhooks set sealed_secret = ?1, secret_by = ?2, revision = revision + 1,
+                         sealed_old_secret = case when secret_by = ?2 then sealed_old_secret else sealed_secret end,
+                         old_secret_until = case when secret_by = ?2 then old_secret_until else ?3 end
+                         where id = ?4");
+        query.bind(sealed).bind(by.0).bind(old_until).bind(id).execute(&self.store).await?;
         Ok(())
     }
 
@@ -234,9 +245,10 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn enable_webhook(&self, id: Uuid) -> Result<(), PrivateError> {
-        let sql = "update webhooks set revision = revision + (disabled_at is not null),
-                   failures = 0, next_try_at = null, disabled_at = null where id = ?";
-        sqlx::query(sql).bind(key(id)).execute(&self.pool).await?;
+        let query = sql("update webhooks set
+                             revision = revision + case when disabled_at is null then 0 else 1 end,
+                             failures = 0, next_try_at = null, disabled_at = null where id = ?");
+        query.bind(id).execute(&self.store).await?;
         Ok(())
     }
 
@@ -245,7 +257,7 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn remove_webhook(&self, id: Uuid) -> Result<(), PrivateError> {
-        sqlx::query("delete from webhooks where id = ?").bind(key(id)).execute(&self.pool).await?;
+        sql("delete from webhooks where id = ?").bind(id).execute(&self.store).await?;
         Ok(())
     }
 
@@ -254,8 +266,8 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn webhook_passed(&self, id: Uuid, next: Position) -> Result<(), PrivateError> {
-        let query = sqlx::query("update webhooks set next_position = ? where id = ?");
-        query.bind(next.cast_signed()).bind(key(id)).execute(&self.pool).await?;
+        let query = sql("update webhooks set next_position = ?1 where id = ?2 and next_position < ?1");
+        query.bind(next.cast_signed()).bind(id).execute(&self.store).await?;
         Ok(())
     }
 
@@ -264,10 +276,9 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn webhook_delivered(&self, id: Uuid, next: Position, at: Time) -> Result<(), PrivateError> {
-        let sql = "update webhooks set next_position = ?, failures = 0, next_try_at = null,
-                   last_success_at = ? where id = ?";
-        let query = sqlx::query(sql).bind(next.cast_signed()).bind(at.unix()).bind(key(id));
-        query.execute(&self.pool).await?;
+        let query = sql("update webhooks set next_position = ?1, failures = 0, next_try_at = null,
+                         last_success_at = ?2 where id = ?3 and next_position < ?1");
+        query.bind(next.cast_signed()).bind(at).bind(id).execute(&self.store).await?;
         Ok(())
     }
 
@@ -276,13 +287,13 @@ impl Private {
     /// # Errors
     /// When the store fails.
     pub async fn webhook_failed(&self, id: Uuid, failed: &FailedDelivery) -> Result<(), PrivateError> {
-        let disabled_at = failed.next_try_at.is_none().then_some(failed.at.unix());
-        let sql = "update webhooks set next_position = ?, failures = ?, next_try_at = ?, last_error = ?,
-                   last_error_at = ?, disabled_at = ?, revision = revision + (disabled_at is not ?)
-                   where id = ?";
-        let query = sqlx::query(sql).bind(failed.position.cast_signed()).bind(failed.failures);
-        let query = query.bind(failed.next_try_at.map(Time::unix)).bind(&failed.error).bind(failed.at.unix());
-        query.bind(disabled_at).bind(disabled_at).bind(key(id)).execute(&self.pool).await?;
+        let disabled_at = failed.next_try_at.is_none().then_some(failed.at);
+        let query = sql("update webhooks set next_position = ?1, failures = ?2, next_try_at = ?3,
+                         last_error = ?4, last_error_at = ?5, disabled_at = ?6,
+                         revision = revision + case when disabled_at is distinct from ?6 then 1 else 0 end
+                         where id = ?7 and next_position <= ?1");
+        let query = query.bind(failed.position.cast_signed()).bind(failed.failures).bind(failed.next_try_at);
+        query.bind(&failed.error).bind(failed.at).bind(disabled_at).bind(id).execute(&self.store).await?;
         Ok(())
     }
 }
