@@ -1,17 +1,23 @@
 //! The server's halves of volume keys: kept apart, so that destroying one leaves nothing behind.
 //!
 //! # Shape
-//! One SQLite file of its own, outside the event log, outside the private store and outside every backup. A half is kept
-//! when its lease is granted, is due once the lease has ended, and is destroyed; a row without it stays and says what it
-//! was.
+//! One SQLite file of its own, outside the event log, outside the private store and outside every backup; or, where nodes
+//! share a PostgreSQL database, a schema of its own there (`halves`), which backups leave out. A half is kept when its lease
+//! is granted, is due once the lease has ended, and is destroyed; a row without it stays and says what it was.
 //!
 //! # Correctness
-//! A half that is destroyed is gone from every file here when [`Halves::destroy`] answers. Deleted content is overwritten
+//! A half that is destroyed is gone from SQLite's files when [`Halves::destroy`] answers. Deleted content is overwritten
 //! (`secure_delete`), there is no write-ahead log that would keep old pages until a checkpoint, and the rollback journal,
 //! which holds the page as it was, is cut to nothing by the very commit: after a crash before it the half is still there
 //! and is destroyed again, after it there is none. What the disk keeps of freed blocks is sealed with a key that lies
 //! elsewhere. The first half of a lease is the only one: a second would open nothing. The table itself refuses to destroy
 //! the half of a lease that was not said to have ended.
+//!
+//! PostgreSQL promises less. A row that is replaced stays in the table's file until that is written anew, and in its
+//! write-ahead log, and so in archives, standbys and base backups. Here the file is written anew after a half was destroyed;
+//! when that cannot be done at once, because somebody reads the table for long, PostgreSQL clears the row away within a
+//! minute or when it can. Whatever is left is sealed with the key that lies elsewhere. Whoever needs more keeps no copies of
+//! that database's log, or destroys the key.
 
 use std::{fs, io, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
 
@@ -22,13 +28,23 @@ use domain::{
     time::Time,
 };
 use sqlx::{
-    SqlitePool,
+    postgres::PgPoolOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use uuid::Uuid;
 
+use crate::{
+    postgres::{Postgres, PostgresError},
+    sql::{Store, sql},
+};
+
 /// Connections at most.
 const MAX_CONNECTIONS: u32 = 4;
+/// How long a connection is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Where PostgreSQL keeps the table, and how long, in milliseconds, a statement waits for it: while one waits to write it
+/// anew, all others wait behind it.
+const SESSION: [(&str, &str); 2] = [("search_path", "halves"), ("lock_timeout", "2000")];
 
 /// The key halves cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +60,9 @@ pub enum HalvesError {
         /// What the database said.
         why: String,
     },
+    /// The database cannot be used, or is newer than this program.
+    #[error(transparent)]
+    Database(#[from] PostgresError),
     /// A statement failed.
     #[error("the key halves cannot be used: {0}")]
     Storage(#[from] sqlx::Error),
@@ -61,11 +80,7 @@ pub struct Half {
 /// A handle on the key halves; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Halves {
-    pool: SqlitePool,
-}
-
-fn key(device: DeviceId) -> Vec<u8> {
-    device.0.as_bytes().to_vec()
+    store: Store,
 }
 
 fn device(bytes: &[u8]) -> DeviceId {
@@ -86,6 +101,10 @@ fn why(word: &str) -> KeyEnd {
         "asked" => KeyEnd::Asked,
         _ => KeyEnd::AppealOver,
     }
+}
+
+fn lease((id, epoch): (Vec<u8>, i64)) -> (DeviceId, Epoch) {
+    (device(&id), Epoch::try_from(epoch).unwrap_or_default())
 }
 
 fn digest(bytes: &[u8]) -> Digest {
@@ -116,12 +135,23 @@ impl Halves {
         let pool = SqlitePoolOptions::new().max_connections(MAX_CONNECTIONS).connect_with(options).await;
         let pool = pool.map_err(|e| damaged(&e))?;
         MIGRATIONS.run(&pool).await.map_err(|e| damaged(&e))?;
-        Ok(Self { pool })
+        Ok(Self { store: Store::Sqlite(pool) })
+    }
+
+    /// The halves in a database that nodes share, whose schema is there ([`Postgres::prepare`]).
+    ///
+    /// # Errors
+    /// When the database cannot be used, holds no schema, or needs a newer program.
+    pub async fn on(postgres: &Postgres) -> Result<Self, HalvesError> {
+        postgres.must_be_prepared().await?;
+        let options = postgres.options().clone().options(SESSION);
+        let pool = PgPoolOptions::new().max_connections(MAX_CONNECTIONS).acquire_timeout(PATIENCE);
+        Ok(Self { store: Store::Postgres(pool.connect_lazy_with(options)) })
     }
 
     /// Closes every connection.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.store.close().await;
     }
 
     /// Keeps the sealed half of a lease that is about to be granted, unless there is or was one.
@@ -135,10 +165,9 @@ impl Halves {
         sealed: &[u8],
         commitment: Digest,
     ) -> Result<(), HalvesError> {
-        let sql = "insert into halves (device, epoch, sealed, commitment) values (?, ?, ?, ?)
-                   on conflict (device, epoch) do nothing";
-        let query = sqlx::query(sql).bind(key(device)).bind(epoch).bind(sealed);
-        query.bind(commitment.0.as_slice()).execute(&self.pool).await?;
+        let query = sql("insert into halves (device, epoch, sealed, commitment) values (?, ?, ?, ?)
+                         on conflict (device, epoch) do nothing");
+        query.bind(device).bind(epoch).bind(sealed).bind(commitment).execute(&self.store).await?;
         Ok(())
     }
 
@@ -147,9 +176,9 @@ impl Halves {
     /// # Errors
     /// When the file cannot be read.
     pub async fn sealed(&self, device: DeviceId, epoch: Epoch) -> Result<Option<Vec<u8>>, HalvesError> {
-        let query = sqlx::query_scalar("select sealed from halves where device = ? and epoch = ?");
-        let found = query.bind(key(device)).bind(epoch).fetch_optional(&self.pool).await?;
-        Ok(found.flatten())
+        let query = sql("select sealed from halves where device = ? and epoch = ?");
+        let found = query.bind(device).bind(epoch).optional::<(Option<Vec<u8>>,)>(&self.store).await?;
+        Ok(found.and_then(|(sealed,)| sealed))
     }
 
     /// What is known of a lease's half; none when it never had one, or it was lost with the file.
@@ -157,13 +186,13 @@ impl Halves {
     /// # Errors
     /// When the file cannot be read.
     pub async fn half(&self, device: DeviceId, epoch: Epoch) -> Result<Option<Half>, HalvesError> {
-        let sql = "select commitment, why from halves where device = ? and epoch = ?";
-        let query = sqlx::query_as::<_, (Vec<u8>, Option<String>)>(sql).bind(key(device)).bind(epoch);
+        let query = sql("select commitment, why from halves where device = ? and epoch = ?");
+        let query = query.bind(device).bind(epoch);
         let half = |(commitment, destroyed): (Vec<u8>, Option<String>)| Half {
             commitment: digest(&commitment),
             destroyed: destroyed.as_deref().map(why),
         };
-        Ok(query.fetch_optional(&self.pool).await?.map(half))
+        Ok(query.optional(&self.store).await?.map(half))
     }
 
     /// The lease has ended: its half may be destroyed, and is due then.
@@ -171,9 +200,8 @@ impl Halves {
     /// # Errors
     /// When the file cannot be written.
     pub async fn lease_ended(&self, device: DeviceId, epoch: Epoch, due_at: Time) -> Result<(), HalvesError> {
-        let sql = "update halves set due_at = ? where device = ? and epoch = ? and due_at is null";
-        let query = sqlx::query(sql).bind(due_at.unix()).bind(key(device)).bind(epoch);
-        query.execute(&self.pool).await?;
+        let query = sql("update halves set due_at = ? where device = ? and epoch = ? and due_at is null");
+        query.bind(due_at).bind(device).bind(epoch).execute(&self.store).await?;
         Ok(())
     }
 
@@ -187,14 +215,24 @@ impl Halves {
         epoch: Epoch,
         reason: KeyEnd,
     ) -> Result<Option<(Digest, KeyEnd)>, HalvesError> {
-        let sql = "update halves set sealed = null, why = ?
-                   where device = ? and epoch = ? and sealed is not null";
-        let query = sqlx::query(sql).bind(word(reason)).bind(key(device)).bind(epoch);
-        query.execute(&self.pool).await?;
-        let sql = "select commitment, why from halves where device = ? and epoch = ? and recorded = 0";
-        let query = sqlx::query_as::<_, (Vec<u8>, String)>(sql).bind(key(device)).bind(epoch);
-        let gone = query.fetch_optional(&self.pool).await?;
+        let query = sql("update halves set sealed = null, why = ?
+                         where device = ? and epoch = ? and sealed is not null");
+        if query.bind(word(reason)).bind(device).bind(epoch).execute(&self.store).await? > 0 {
+            self.write_anew().await;
+        }
+        // A row that is there has been destroyed: if not by this, then by another node.
+        let query = sql("select commitment, why from halves
+                         where device = ? and epoch = ? and sealed is null and recorded = 0");
+        let gone = query.bind(device).bind(epoch).optional::<(Vec<u8>, String)>(&self.store).await?;
         Ok(gone.map(|(commitment, reason)| (digest(&commitment), why(&reason))))
+    }
+
+    /// Has PostgreSQL write the table's file anew, without what was replaced.
+    async fn write_anew(&self) {
+        let Store::Postgres(pool) = &self.store else { return };
+        if let Err(e) = sqlx::raw_sql("vacuum (full) halves").execute(pool).await {
+            tracing::warn!(error = %e, "the old row of a destroyed key half is left for PostgreSQL to clear away");
+        }
     }
 
     /// The ledger says that a half was destroyed.
@@ -202,8 +240,8 @@ impl Halves {
     /// # Errors
     /// When the file cannot be written.
     pub async fn recorded(&self, device: DeviceId, epoch: Epoch) -> Result<(), HalvesError> {
-        let sql = "update halves set recorded = 1 where device = ? and epoch = ? and sealed is null";
-        sqlx::query(sql).bind(key(device)).bind(epoch).execute(&self.pool).await?;
+        let query = sql("update halves set recorded = 1 where device = ? and epoch = ? and sealed is null");
+        query.bind(device).bind(epoch).execute(&self.store).await?;
         Ok(())
     }
 
@@ -212,11 +250,10 @@ impl Halves {
     /// # Errors
     /// When the file cannot be read.
     pub async fn due(&self, now: Time, limit: u32) -> Result<Vec<(DeviceId, Epoch)>, HalvesError> {
-        let sql = "select device, epoch from halves where sealed is not null and due_at <= ?
-                   order by due_at limit ?";
-        let query = sqlx::query_as::<_, (Vec<u8>, Epoch)>(sql).bind(now.unix()).bind(limit);
-        let rows = query.fetch_all(&self.pool).await?;
-        Ok(rows.into_iter().map(|(id, epoch)| (device(&id), epoch)).collect())
+        let query = sql("select device, epoch from halves where sealed is not null and due_at <= ?
+                         order by due_at limit ?");
+        let rows = query.bind(now).bind(limit).all(&self.store).await?;
+        Ok(rows.into_iter().map(lease).collect())
     }
 
     /// Halves that are destroyed while the ledger does not say so yet, at most `limit`.
@@ -224,9 +261,9 @@ impl Halves {
     /// # Errors
     /// When the file cannot be read.
     pub async fn unrecorded(&self, limit: u32) -> Result<Vec<(DeviceId, Epoch)>, HalvesError> {
-        let sql = "select device, epoch from halves where sealed is null and recorded = 0 limit ?";
-        let rows = sqlx::query_as::<_, (Vec<u8>, Epoch)>(sql).bind(limit).fetch_all(&self.pool).await?;
-        Ok(rows.into_iter().map(|(id, epoch)| (device(&id), epoch)).collect())
+        let query = sql("select device, epoch from halves where sealed is null and recorded = 0 limit ?");
+        let rows = query.bind(limit).all(&self.store).await?;
+        Ok(rows.into_iter().map(lease).collect())
     }
 }
 
