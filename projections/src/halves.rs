@@ -28,6 +28,7 @@ use domain::{
     time::Time,
 };
 use sqlx::{
+    PgPool,
     postgres::PgPoolOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -42,9 +43,10 @@ use crate::{
 const MAX_CONNECTIONS: u32 = 4;
 /// How long a connection is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Where PostgreSQL keeps the table, and how long, in milliseconds, a statement waits for it: while one waits to write it
-/// anew, all others wait behind it.
-const SESSION: [(&str, &str); 2] = [("search_path", "halves"), ("lock_timeout", "2000")];
+/// Where PostgreSQL keeps the table.
+const SESSION: [(&str, &str); 1] = [("search_path", "halves")];
+/// How often it is tried to write the table anew.
+const MAX_REWRITES: u32 = 3;
 
 /// The key halves cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -230,8 +232,13 @@ impl Halves {
     /// Has PostgreSQL write the table's file anew, without what was replaced.
     async fn write_anew(&self) {
         let Store::Postgres(pool) = &self.store else { return };
-        if let Err(e) = sqlx::raw_sql("vacuum (full) halves").execute(pool).await {
-            tracing::warn!(error = %e, "the old row of a destroyed key half is left for PostgreSQL to clear away");
+        let mut tries = 0;
+        while let Err(e) = rewrite(pool).await {
+            tries += 1;
+            if tries == MAX_REWRITES {
+                tracing::warn!(error = %e, "the old row of a destroyed key half is left for PostgreSQL to clear away");
+                return;
+            }
         }
     }
 
@@ -265,6 +272,15 @@ impl Halves {
         let rows = query.bind(limit).all(&self.store).await?;
         Ok(rows.into_iter().map(lease).collect())
     }
+}
+
+/// Whoever uses the table waits behind this, so it waits for others only for a moment.
+async fn rewrite(pool: &PgPool) -> sqlx::Result<()> {
+    let mut connection = pool.acquire().await?;
+    sqlx::raw_sql("set lock_timeout = '500ms'").execute(&mut *connection).await?;
+    let done = sqlx::raw_sql("vacuum (full) halves").execute(&mut *connection).await;
+    sqlx::raw_sql("reset lock_timeout").execute(&mut *connection).await?;
+    done.map(|_| ())
 }
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/sqlite/halves");

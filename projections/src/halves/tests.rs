@@ -186,7 +186,7 @@ async fn two_nodes_keep_one_half_and_destroy_it_once(Fresh { halves, other, .. }
 }
 
 #[tokio::test]
-async fn a_destroyed_half_is_not_in_postgres_file_of_the_table() {
+async fn a_destroyed_half_is_not_in_the_tables_file_any_more() {
     let (database, halves, _) = database().await;
     let found = |n: u32| {
         let hex: String = blob(n)[..20].iter().map(|byte| format!("{byte:02x}")).collect();
@@ -205,9 +205,26 @@ async fn a_destroyed_half_is_not_in_postgres_file_of_the_table() {
 }
 
 #[tokio::test]
-async fn a_dump_without_the_schema_holds_no_half() {
+async fn a_schema_of_their_own_is_what_backups_leave_out() {
     let (database, halves, _) = database().await;
     kept(&halves, 1).await;
     let places = "select table_schema from information_schema.tables where table_name = 'halves'";
     assert_eq!(database.sql(places), "halves");
+}
+
+#[tokio::test]
+async fn somebody_who_reads_for_long_stops_nobody_from_destroying_a_half() {
+    let (database, halves, other) = database().await;
+    kept(&halves, 1).await;
+    halves.lease_ended(id(1), 1, NOW).await.unwrap();
+    let mut reader = Postgres::new(&database.url()).unwrap().connect().await.unwrap();
+    sqlx::raw_sql("begin; select * from halves.halves").execute(&mut reader).await.unwrap();
+    let gone = halves.destroy(id(1), 1, KeyEnd::Asked);
+    let (gone, meanwhile) = tokio::join!(gone, async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        other.keep(id(2), 1, &blob(2), commitment(2)).await
+    });
+    assert_eq!(gone.unwrap(), Some((commitment(1), KeyEnd::Asked)));
+    meanwhile.unwrap();
+    assert_eq!(other.sealed(id(1), 1).await.unwrap(), None);
 }

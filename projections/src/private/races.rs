@@ -8,7 +8,7 @@ use domain::{
     key::Digest,
     time::Time,
 };
-use tokio::task::JoinSet;
+use tokio::{sync::Barrier, task::JoinSet};
 use uuid::Uuid;
 
 use super::{
@@ -42,14 +42,20 @@ on_both!(
     what_was_forgotten_is_forgotten_once,
 );
 
-/// Does something many times at once, by turns at one node and the other.
+/// Does something many times at once, by turns at one node and the other. Whoever is connected waits for the others.
 async fn race<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
     Fresh { private, other, .. }: &Fresh,
     act: impl Fn(Private, usize) -> F,
 ) -> Vec<T> {
-    let mut all = JoinSet::new();
+    let (mut all, start) = (JoinSet::new(), Arc::new(Barrier::new(MANY)));
     for n in 0..MANY {
-        all.spawn(act(if n % 2 == 0 { private.clone() } else { other.clone() }, n));
+        let (node, start) = (if n % 2 == 0 { private.clone() } else { other.clone() }, start.clone());
+        let act = act(node.clone(), n);
+        all.spawn(async move {
+            node.has_accounts().await.unwrap();
+            start.wait().await;
+            act.await
+        });
     }
     all.join_all().await
 }
@@ -79,16 +85,20 @@ async fn a_code_is_used_once(fresh: Fresh) {
 
 async fn a_challenge_is_used_once_and_an_account_has_one(fresh: Fresh) {
     let adding = Some(Adding { account: account(1), session: digest(0) });
-    let added = race(&fresh, |node, n| async move {
-        node.add_challenge(digest(n), adding, "{}", NOW, LATER).await.unwrap()
-    });
-    assert_eq!(count(&added.await, |added| *added), MANY);
-    let used = race(&fresh, |node, n| async move {
-        let first = node.use_challenge(digest(n), adding, NOW).await.unwrap();
-        let again = node.use_challenge(digest(n ^ 1), adding, NOW).await.unwrap();
-        usize::from(first.is_some()) + usize::from(again.is_some())
-    });
-    assert_eq!(used.await.into_iter().sum::<usize>(), 1);
+    for _ in 0..5 {
+        let added = race(&fresh, |node, n| async move {
+            node.add_challenge(digest(n), adding, "{}", NOW, LATER).await.unwrap()
+        });
+        assert_eq!(count(&added.await, |added| *added), MANY);
+        let used = race(&fresh, |node, n| async move {
+            let mut used = 0;
+            for challenge in (0..MANY).map(|k| digest((k + n) % MANY)) {
+                used += usize::from(node.use_challenge(challenge, adding, NOW).await.unwrap().is_some());
+            }
+            used
+        });
+        assert_eq!(used.await.into_iter().sum::<usize>(), 1);
+    }
 }
 
 async fn a_key_is_claimed_once_and_taken_over_once(fresh: Fresh) {
@@ -156,10 +166,16 @@ async fn the_last_place_for_a_passkey_is_given_once(fresh: Fresh) {
     for n in 1..MAX_PASSKEYS {
         assert!(fresh.private.add_passkey(&passkey(n)).await.unwrap());
     }
-    let added =
-        race(&fresh, |node, n| async move { node.add_passkey(&passkey(100 + n)).await.unwrap() }).await;
-    assert_eq!(count(&added, |added| *added), 1);
-    assert_eq!(fresh.other.passkeys_of(account(1)).await.unwrap().len(), MAX_PASSKEYS);
+    for _ in 0..5 {
+        let added = race(&fresh, |node, n| async move {
+            let added = node.add_passkey(&passkey(100 + n)).await.unwrap();
+            added.then_some(passkey(100 + n).id)
+        });
+        let added: Vec<_> = added.await.into_iter().flatten().collect();
+        assert_eq!(added.len(), 1);
+        assert_eq!(fresh.other.passkeys_of(account(1)).await.unwrap().len(), MAX_PASSKEYS);
+        fresh.private.remove_passkey(account(1), added[0]).await.unwrap();
+    }
     let used = race(&fresh, |node, _| async move {
         node.passkey_used(&passkey(1), "{\"counter\":2}", NOW).await.unwrap()
     });
@@ -213,22 +229,23 @@ async fn a_lease_is_taken_by_one(fresh: Fresh) {
     assert_eq!(count(&taken, Option::is_none), MANY - 1);
 }
 
+fn webhook(n: usize) -> NewWebhook {
+    NewWebhook {
+        id: account(n).0,
+        url: "https://example.org/".into(),
+        label: None,
+        marketplace: None,
+        types: Vec::new(),
+        created_at: NOW,
+        sealed_secret: vec![1],
+        by: CommandId(account(n).0),
+        next: 0,
+    }
+}
+
 async fn there_are_no_more_webhooks_than_may_be(fresh: Fresh) {
-    let added = race(&fresh, |node, n| async move {
-        let new = NewWebhook {
-            id: account(n).0,
-            url: "https://example.org/".into(),
-            label: None,
-            marketplace: None,
-            types: Vec::new(),
-            created_at: NOW,
-            sealed_secret: vec![1],
-            by: CommandId(account(n).0),
-            next: 0,
-        };
-        node.add_webhook(&new, 3).await.unwrap()
-    });
-    assert_eq!(count(&added.await, |added| *added), 3);
+    let added = race(&fresh, |node, n| async move { node.add_webhook(&webhook(n), 3).await.unwrap() }).await;
+    assert_eq!(count(&added, |added| *added), 3);
     assert_eq!(fresh.other.webhooks(None, 100).await.unwrap().len(), 3);
 }
 
@@ -307,6 +324,17 @@ async fn nothing_that_was_passed_comes_back(fresh: Fresh) {
     })
     .await;
     assert_eq!(fresh.other.follower("steward").await.unwrap(), MANY as u64);
+    fresh.private.add_webhook(&webhook(1), 9).await.unwrap();
+    race(&fresh, |node, n| async move {
+        node.webhook_delivered(account(1).0, n as u64 + 1, NOW).await.unwrap();
+        node.webhook_passed(account(1).0, n as u64).await.unwrap();
+    })
+    .await;
+    let failed =
+        FailedDelivery { position: 3, failures: 9, error: "late".into(), at: NOW, next_try_at: None };
+    fresh.other.webhook_failed(account(1).0, &failed).await.unwrap();
+    let kept = fresh.private.webhook(account(1).0).await.unwrap().unwrap();
+    assert_eq!((kept.next, kept.failures, kept.disabled_at), (MANY as u64, 0, None));
 }
 
 async fn what_is_done_alone_is_done_by_one_at_a_time(fresh: Fresh) {
