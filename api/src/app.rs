@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use domain::{
     event::{Actor, Position, SystemPart},
     id::{CommandId, CorrelationId, DeviceId, EventId},
@@ -19,7 +19,7 @@ use domain::{
 };
 use projections::{
     halves::Halves,
-    log::{EventLog, sqlite::SqliteLog},
+    postgres::Postgres,
     private::{Attention, Private, PrivateError},
     rebuild::{self, Step},
     views::Views,
@@ -44,6 +44,7 @@ use crate::{
     reports::Reports,
     scheduler::JobRuns,
     showcase::Showcase,
+    stores::Stores,
 };
 
 /// Devices remembered by their enrolment keys.
@@ -65,6 +66,12 @@ impl DataDir {
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
         made.with_context(|| format!("the data folder {} cannot be made", path.display()))?;
         Ok(Self(path.to_owned()))
+    }
+
+    /// A data folder, whether or not it is there.
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
+        Self(path.to_owned())
     }
 
     /// A data folder that must exist already.
@@ -173,6 +180,8 @@ pub struct Shared {
     pub config: Config,
     /// The data folder.
     pub data: DataDir,
+    /// Where everything is kept.
+    pub stores: Stores,
     /// The clock.
     pub clock: Clock,
     /// The keys.
@@ -237,26 +246,20 @@ impl App {
         clock: Clock,
         report: impl Fn(Step) + Send + Sync + 'static,
     ) -> anyhow::Result<Self> {
-        let halves_lost = data.check().await? && !data.halves().exists();
+        let stores = Stores::new(data, &config)?;
+        let (keys, private, halves) = match stores.database() {
+            None => in_folder(&stores, &clock).await?,
+            Some(database) => on_database(&stores, database, &clock).await?,
+        };
         // The log comes last: a first start that was cut off before it is simply started again.
-        let keys = Keys::open(&data.keys(), clock.time())?;
-        let private = Private::open(&data.private()).await?;
-        let halves = Halves::open(&data.halves()).await?;
-        if halves_lost {
-            let (subject, what) = ("halves.db".to_owned(), halves::LOST.to_owned());
-            let detail = "the data folder had no halves.db, which has no backup by design: devices are told to run the \
-                          leases granted before now without a key half, so an encrypted volume stays locked after a restart; \
-                          end such leases and let the devices register again";
-            tracing::error!(data = %data.0.display(), "{detail}");
-            let (detail, since) = (detail.to_owned(), clock.time());
-            private.call_attention(&Attention { subject, what, detail, since }).await?;
-        }
-        let log: Arc<dyn EventLog> = Arc::new(SqliteLog::open(data.log()).await?);
-        rebuild::prepare(&log, &data.views(), report).await?;
-        let views = Views::open(data.views())?;
+        let log = stores.open_log().await?;
+        rebuild::prepare(&log, stores.views(), report).await?;
+        let views = Views::open(stores.views())?;
         // Rounded up, so that nothing an earlier process did in the same second counts as this one's.
-        let up_since = clock.time().plus(i64::from(matches!(clock, Clock::System)));
+        let up_since = clock.time().plus(i64::from(!matches!(clock, Clock::Manual(_))));
         let gateway_token = match config.gateway.token.0.is_empty() {
+            // Any node may be asked by any gateway.
+            true if stores.are_shared() => token::keep(&data.gateway(), keys.gateway_token())?,
             true => token::load_or_create(&data.gateway())?,
             false => config.gateway.token.clone(),
         };
@@ -268,6 +271,7 @@ impl App {
         Ok(Self(Arc::new(Shared {
             config,
             data: data.clone(),
+            stores,
             clock,
             keys,
             executor,
@@ -401,6 +405,51 @@ impl App {
         }
         written
     }
+}
+
+/// Keys, private store and key halves of a data folder.
+async fn in_folder(stores: &Stores, clock: &Clock) -> anyhow::Result<(Keys, Private, Halves)> {
+    let data = &stores.data;
+    let halves_lost = data.check().await? && !data.halves().exists();
+    let keys = Keys::open(&data.keys(), clock.time())?;
+    let (private, halves) = (stores.private().await?, stores.halves().await?);
+    if halves_lost {
+        let (subject, what) = ("halves.db".to_owned(), halves::LOST.to_owned());
+        let detail = "the data folder had no halves.db, which has no backup by design: devices are told to run the \
+                      leases granted before now without a key half, so an encrypted volume stays locked after a restart; \
+                      end such leases and let the devices register again";
+        tracing::error!(data = %data.0.display(), "{detail}");
+        let (detail, since) = (detail.to_owned(), clock.time());
+        private.call_attention(&Attention { subject, what, detail, since }).await?;
+    }
+    Ok((keys, private, halves))
+}
+
+/// The same of a database that nodes share. The keys are those that it was made with, or nothing is opened.
+async fn on_database(
+    stores: &Stores,
+    database: &Postgres,
+    clock: &Clock,
+) -> anyhow::Result<(Keys, Private, Halves)> {
+    database.prepare().await?;
+    let private = stores.private().await?;
+    let (folder, shown) = (stores.data.keys(), database.shown());
+    let copy = "copy the folder keys of a node that runs";
+    if private.known_node_key().await?.is_some() {
+        ensure!(
+            folder.exists(),
+            "the database {shown} was made with keys that {} does not hold; {copy}",
+            folder.display()
+        );
+    }
+    let keys = Keys::open(&folder, clock.time())?;
+    let first = private.node_key(keys.fingerprint()).await?;
+    ensure!(
+        first == keys.fingerprint(),
+        "the keys in {} are not those that the database {shown} was made with; {copy}",
+        folder.display()
+    );
+    Ok((keys, private, stores.halves().await?))
 }
 
 #[cfg(test)]

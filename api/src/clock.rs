@@ -6,11 +6,14 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
+    time::Duration,
 };
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use domain::time::{Seconds, Time};
+use projections::postgres::{PgConnection, Postgres, PostgresError};
 use rand::{Rng, TryCryptoRng, TryRng};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// The server's time: the system's, or one that only moves when told to.
@@ -18,9 +21,20 @@ use uuid::Uuid;
 pub enum Clock {
     /// The system's clock.
     System,
+    /// The system's clock, put right by this many microseconds: the clock of the database that nodes share.
+    Shared(Arc<AtomicI64>),
     /// Microseconds since 1970, moved by hand.
     Manual(Arc<AtomicI64>),
 }
+
+/// How often a shared clock is looked at.
+const LOOK: Duration = Duration::from_secs(10);
+/// An answer that took longer says too little about the time.
+const PROMPT: TimeDelta = TimeDelta::milliseconds(500);
+/// Tries to get a prompt answer before a server starts.
+const TRIES: usize = 5;
+/// A machine whose clock is this far off is named in the log.
+const FAR_OFF: TimeDelta = TimeDelta::seconds(2);
 
 impl Clock {
     /// A clock that stands at `start` until it is advanced.
@@ -35,8 +49,51 @@ impl Clock {
     pub fn now(&self) -> DateTime<Utc> {
         match self {
             Self::System => Utc::now().trunc_subsecs(6),
+            Self::Shared(off) => {
+                (Utc::now() + TimeDelta::microseconds(off.load(Ordering::Relaxed))).trunc_subsecs(6)
+            }
             Self::Manual(micros) => {
                 DateTime::from_timestamp_micros(micros.load(Ordering::SeqCst)).unwrap_or_default()
+            }
+        }
+    }
+
+    /// The clock of a database, so that nodes whose own clocks differ agree.
+    ///
+    /// # Errors
+    /// When the database does not tell the time.
+    pub async fn shared(database: &Postgres) -> anyhow::Result<Self> {
+        let mut connection = database.connect().await?;
+        for _ in 0..TRIES {
+            if let Some(off) = difference(database, &mut connection).await? {
+                return Ok(Self::Shared(Arc::new(AtomicI64::new(off))));
+            }
+        }
+        anyhow::bail!("the database {} takes too long to tell the time", database.shown())
+    }
+
+    /// Keeps a shared clock right until stopped.
+    pub async fn keep_right(&self, database: &Postgres, stop: CancellationToken) {
+        let Self::Shared(kept) = self else { return };
+        let mut connection = None;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            let looked = async {
+                let mut at = match connection.take() {
+                    Some(at) => at,
+                    None => database.connect().await?,
+                };
+                let found = difference(database, &mut at).await?;
+                connection = Some(at);
+                Ok::<_, PostgresError>(found)
+            };
+            match looked.await {
+                Ok(Some(off)) => kept.store(off, Ordering::Relaxed),
+                Ok(None) => {}
+                Err(error) => tracing::debug!(%error, "the database did not tell the time"),
             }
         }
     }
@@ -53,6 +110,24 @@ impl Clock {
             micros.fetch_add(seconds.saturating_mul(1_000_000), Ordering::SeqCst);
         }
     }
+}
+
+/// How many microseconds the database's clock is ahead of the system's; none when it took too long to answer.
+#[expect(clippy::disallowed_methods, reason = "the one place where the server reads the clock")]
+async fn difference(database: &Postgres, at: &mut PgConnection) -> Result<Option<i64>, PostgresError> {
+    let asked = Utc::now();
+    let there = database.time(at).await?;
+    let answered = Utc::now();
+    let took = answered - asked;
+    let off = there - (asked + took / 2);
+    if off.abs() > FAR_OFF {
+        tracing::warn!(
+            off_ms = off.num_milliseconds(),
+            "this machine's clock is not the database's; that one counts"
+        );
+    }
+    let prompt = took >= TimeDelta::zero() && took < PROMPT;
+    Ok(prompt.then(|| off.num_microseconds()).flatten())
 }
 
 /// Fills `bytes` from the operating system's randomness.

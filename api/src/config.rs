@@ -31,6 +31,11 @@ use crate::roles::Roles;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// The PostgreSQL database that nodes share, such as `postgres://user:password@host/database`; empty: one server keeps
+    /// everything in its data folder.
+    pub database: Secret,
+    /// The KurrentDB that holds the event log, such as `esdb://user:password@host:2113`; empty: it lies beside the rest.
+    pub log: Secret,
     /// Where the API listens.
     pub listen: String,
     /// What of the server runs in this process: `api,gateway,scheduler,steward,connector`, or some of them.
@@ -133,6 +138,8 @@ impl Devices {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            database: Secret::default(),
+            log: Secret::default(),
             listen: "127.0.0.1:8080".into(),
             roles: Roles::default().to_string(),
             gateway: Gateway::default(),
@@ -248,11 +255,22 @@ pub fn load(
 }
 
 /// Variables of this prefix that the command line itself reads.
-const NOT_CONFIGURATION: [&str; 6] =
-    ["BERTH_DATA", "BERTH_CONFIG", "BERTH_LOG", "BERTH_LOG_FORMAT", "BERTH_TOKEN", "BERTH_URL"];
+const NOT_CONFIGURATION: [&str; 7] = [
+    "BERTH_DATA",
+    "BERTH_CONFIG",
+    "BERTH_LOG",
+    "BERTH_LOG_FILTER",
+    "BERTH_LOG_FORMAT",
+    "BERTH_TOKEN",
+    "BERTH_URL",
+];
 
 fn is_secret(name: &str) -> bool {
-    openbazaar::is_secret(name) || gateway::is_secret(name) || mail::is_secret(name)
+    // Their addresses hold passwords.
+    ["database", "log"].contains(&name)
+        || openbazaar::is_secret(name)
+        || gateway::is_secret(name)
+        || mail::is_secret(name)
 }
 
 fn env_name(dotted: &str) -> String {

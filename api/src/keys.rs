@@ -22,13 +22,15 @@ use anyhow::{Context, bail, ensure};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit, aead::Aead};
 use domain::{
-    key::PublicKey,
+    key::{Digest, PublicKey},
     time::Time,
     wire::{self, OnlineKey, ServerSigned, Signed},
 };
 use ed25519_dalek::SigningKey;
+use hmac::{Hmac, KeyInit as _, Mac};
+use sha2::Sha256;
 
-use crate::clock::random_bytes;
+use crate::{clock::random_bytes, config::Secret};
 
 /// The server's keys.
 pub struct Keys {
@@ -37,6 +39,9 @@ pub struct Keys {
     certified: OnlineKey,
     certificate: Signed,
     vault: ChaCha20Poly1305,
+    /// Of the vault's key and the root: what nodes must have alike.
+    fingerprint: Digest,
+    gateway_token: Secret,
 }
 
 impl std::fmt::Debug for Keys {
@@ -63,7 +68,29 @@ impl Keys {
         let certified =
             certificate.certified_by(&root).context("keys/online.cert is not signed by keys/root.pub")?;
         let online = online(dir, &certified)?;
-        Ok(Self { root, online, certified, certificate, vault: ChaCha20Poly1305::new(&vault.into()) })
+        let derive = |purpose: &str| {
+            let mut mac = Hmac::<Sha256>::new_from_slice(&vault).context("keys/vault.key is damaged")?;
+            mac.update(purpose.as_bytes());
+            mac.update(&root.0);
+            anyhow::Ok(mac.finalize().into_bytes())
+        };
+        let fingerprint = Digest(derive("berth fingerprint")?.into());
+        let gateway_token = URL_SAFE_NO_PAD.encode(derive("berth gateway token")?);
+        let gateway_token = Secret(format!("berth-gateway-{gateway_token}"));
+        let vault = ChaCha20Poly1305::new(&vault.into());
+        Ok(Self { root, online, certified, certificate, vault, fingerprint, gateway_token })
+    }
+
+    /// Tells keys apart; says nothing about them.
+    #[must_use]
+    pub const fn fingerprint(&self) -> Digest {
+        self.fingerprint
+    }
+
+    /// What gateways prove themselves with to any node that has these keys.
+    #[must_use]
+    pub const fn gateway_token(&self) -> &Secret {
+        &self.gateway_token
     }
 
     /// Makes a new online key of a later era, certified by the root key in `root` or in the folder. What the server signs

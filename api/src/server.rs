@@ -11,7 +11,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     app::App,
     gateway::{self, Gateway},
-    gateways, http, listen, mail, openbazaar,
+    gateways, http,
+    lead::lead,
+    listen, mail, openbazaar,
     roles::{Part, Roles},
     scheduler, steward, webhooks,
 };
@@ -45,14 +47,18 @@ impl Server {
         let runner = Runner::start(app.executor.log().clone(), app.views.clone()).await?;
         let (tasks, stop) = (TaskTracker::new(), app.stop.clone());
         if roles.has(Part::Steward) {
-            tasks.spawn(steward::run(app.clone(), stop.clone()));
-            tasks.spawn(webhooks::run(app.clone(), stop.clone()));
             mail::begin(&app).await?;
-            tasks.spawn(mail::run(app.clone(), stop.clone()));
+            tasks.spawn(lead(app.clone(), "steward", stop.clone(), steward::run));
+            tasks.spawn(lead(app.clone(), "webhooks", stop.clone(), webhooks::run));
+            tasks.spawn(lead(app.clone(), "mail", stop.clone(), mail::run));
         }
         if roles.has(Part::Scheduler) {
-            tasks.spawn(scheduler::run(app.clone(), stop.clone()));
-            tasks.spawn(gateways::watch(app.clone(), stop.clone()));
+            tasks.spawn(lead(app.clone(), "scheduler", stop.clone(), scheduler::run));
+            tasks.spawn(lead(app.clone(), "gateways", stop.clone(), gateways::watch));
+        }
+        if let Some(database) = app.stores.database().cloned() {
+            let (clock, stop) = (app.clock.clone(), stop.clone());
+            tasks.spawn(async move { clock.keep_right(&database, stop).await });
         }
         if roles.has(Part::Connector) {
             tasks.spawn(openbazaar::run(app.clone(), stop.clone()));
@@ -65,6 +71,12 @@ impl Server {
             tasks.spawn(listen::serve(listener, http::router(app.clone()), stop));
         }
         Ok(Self { address, app, gateway: None, tasks, runner })
+    }
+
+    /// What it shares.
+    #[must_use]
+    pub const fn app(&self) -> &App {
+        &self.app
     }
 
     /// Runs a gateway beside the API.

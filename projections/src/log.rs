@@ -22,6 +22,7 @@ use tokio::sync::watch;
 
 #[cfg(test)]
 pub mod contract;
+pub mod copy;
 mod limits;
 pub mod memory;
 pub mod pages;

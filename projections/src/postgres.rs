@@ -11,8 +11,10 @@
 
 use std::{str::FromStr, time::Duration};
 
+use chrono::{DateTime, Utc};
+pub use sqlx::PgConnection;
 use sqlx::{
-    ConnectOptions, PgConnection, PgPool,
+    ConnectOptions, PgPool,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -115,6 +117,20 @@ impl Postgres {
             Ok(connected) => connected.map_err(|e| self.failed(&e)),
             Err(_) => Err(self.failed(&"it does not answer")),
         }
+    }
+
+    /// What time the server says it is.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn time(&self, connection: &mut PgConnection) -> Result<DateTime<Utc>, PostgresError> {
+        let sql = "select (extract(epoch from clock_timestamp()) * 1000000)::bigint";
+        let asked = sqlx::query_scalar::<_, i64>(sql).fetch_one(connection);
+        let micros = match tokio::time::timeout(PATIENCE, asked).await {
+            Ok(answer) => answer.map_err(|e| self.failed(&e))?,
+            Err(_) => return Err(self.failed(&"it does not answer")),
+        };
+        DateTime::from_timestamp_micros(micros).ok_or_else(|| self.failed(&"it does not tell the time"))
     }
 
     /// Up to `max` connections, opened when they are needed.

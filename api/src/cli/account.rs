@@ -14,9 +14,9 @@ use super::{Common, rebuild, show::table};
 use crate::{
     accounts,
     app::{App, DataDir},
-    clock::Clock,
     execute::By,
     logins,
+    stores::Stores,
 };
 
 /// Bytes read of standard input.
@@ -83,8 +83,9 @@ impl AccountCommand {
         let app = match &self {
             // The first account may be opened before the server ever ran.
             Self::Add { .. } => {
-                let data = DataDir::open(&common.data())?;
-                App::open(&data, common.load(&[])?.config, Clock::System, rebuild::bar()).await?
+                let (data, config) = (DataDir::open(&common.data())?, common.load(&[])?.config);
+                let clock = Stores::new(&data, &config)?.clock().await?;
+                App::open(&data, config, clock, rebuild::bar()).await?
             }
             _ => common.open().await?,
         };

@@ -29,7 +29,7 @@ pub enum KeysCommand {
 impl KeysCommand {
     /// Carries it out on the data folder.
     pub fn run(self, common: &Common) -> anyhow::Result<()> {
-        let data = DataDir::existing(&common.data())?;
+        let data = DataDir::at(&common.data());
         let (dir, now) = (data.keys(), Clock::System.time());
         anyhow::ensure!(dir.exists(), "{} is not there; restore it from a backup", dir.display());
         let keys = match self {

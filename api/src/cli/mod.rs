@@ -1,6 +1,7 @@
 //! The command line.
 
 mod account;
+mod copy;
 mod export;
 mod keys;
 mod quote;
@@ -18,8 +19,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
     app::{App, DataDir},
-    clock::Clock,
     config::{self, Loaded},
+    stores::Stores,
     telemetry::{self, LogFormat},
 };
 
@@ -42,9 +43,16 @@ pub struct Common {
     /// A configuration file; `berth.toml` in the data folder is read when it exists
     #[arg(long, global = true, env = "BERTH_CONFIG")]
     pub config: Option<PathBuf>,
-    /// What is logged, such as `info` or `api=debug,info`
-    #[arg(long, global = true, env = "BERTH_LOG", value_name = "FILTER")]
+    /// The PostgreSQL database that nodes share: postgres://user:password@host/database
+    #[arg(long, global = true, env = "BERTH_DATABASE", value_name = "ADDRESS", hide_env_values = true)]
+    pub database: Option<String>,
+    /// The KurrentDB that holds the event log, beside a database: esdb://user:password@host:2113. What is no such address is
+    /// taken for a filter, as in --log-filter
+    #[arg(long, global = true, env = "BERTH_LOG", value_name = "ADDRESS", hide_env_values = true)]
     pub log: Option<String>,
+    /// What this program logs, such as `info` or `api=debug,info`
+    #[arg(long, global = true, env = "BERTH_LOG_FILTER", value_name = "FILTER")]
+    pub log_filter: Option<String>,
     /// How log lines look
     #[arg(long, global = true, env = "BERTH_LOG_FORMAT", value_enum, default_value_t)]
     pub log_format: LogFormat,
@@ -74,6 +82,7 @@ enum Command {
     #[command(subcommand)]
     Export(export::Export),
     Verify(verify::Verify),
+    Copy(copy::Copy),
     Quote(quote::Quote),
     /// Print the effective configuration and where each value comes from
     Config,
@@ -106,17 +115,41 @@ impl Common {
     pub fn load(&self, flags: &[(&str, String)]) -> anyhow::Result<Loaded> {
         let beside = self.data().join("berth.toml");
         let file = self.config.clone().or_else(|| beside.exists().then_some(beside));
-        config::load(file.as_deref(), std::env::vars(), flags)
+        let log = self.log.clone().filter(|log| is_address(log));
+        let addresses = [("database", self.database.clone()), ("log", log)];
+        let addresses = addresses.into_iter().filter_map(|(name, given)| Some((name, given?)));
+        let flags: Vec<_> = addresses.chain(flags.iter().cloned()).collect();
+        config::load(file.as_deref(), std::env::vars(), &flags)
     }
 
-    /// Opens an existing data folder for a command that writes.
+    /// Where the data are kept.
+    ///
+    /// # Errors
+    /// When the configuration is wrong.
+    pub fn stores(&self) -> anyhow::Result<Stores> {
+        Stores::new(&DataDir::at(&self.data()), &self.load(&[])?.config)
+    }
+
+    /// Opens an existing ledger for a command that writes.
     ///
     /// # Errors
     /// When there is none or it cannot be used.
     pub async fn open(&self) -> anyhow::Result<App> {
-        let data = DataDir::existing(&self.data())?;
-        App::open(&data, self.load(&[])?.config, Clock::System, rebuild::bar()).await
+        let config = self.load(&[])?.config;
+        let stores = Stores::new(&DataDir::at(&self.data()), &config)?;
+        stores.must_exist().await?;
+        App::open(&DataDir::open(&self.data())?, config, stores.clock().await?, rebuild::bar()).await
     }
+
+    /// What is to be logged.
+    fn filter(&self) -> Option<String> {
+        self.log_filter.clone().or_else(|| self.log.clone().filter(|log| !is_address(log)))
+    }
+}
+
+/// Whether this is an address, and not a filter.
+fn is_address(text: &str) -> bool {
+    text.contains("://")
 }
 
 /// Runs the command line; the exit code is 0 when all went well, 1 when not, 2 when the arguments are wrong.
@@ -131,9 +164,9 @@ pub fn main() -> ExitCode {
     // Whatever is written holds people's data: nobody else reads it.
     rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o077));
     let quiet = !matches!(command, Command::Serve(_));
-    let filter = common.log.clone().unwrap_or_else(|| if quiet { "warn" } else { "info,russh=off" }.into());
+    let filter = common.filter().unwrap_or_else(|| if quiet { "warn" } else { "info,russh=off" }.into());
     if let Err(e) = telemetry::start(&filter, common.log_format) {
-        eprintln!("berth: --log {filter:?} cannot be read: {e}");
+        eprintln!("berth: --log-filter {filter:?} cannot be read: {e}");
         return ExitCode::from(2);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -163,6 +196,7 @@ async fn run(common: Common, command: Command) -> anyhow::Result<()> {
         Command::Replay(replay) => replay.run(&common).await,
         Command::Export(export) => export.run(&common).await,
         Command::Verify(verify) => verify.run(&common).await,
+        Command::Copy(copy) => copy.run(&common).await,
         Command::Quote(quote) => quote.run(),
         Command::Config => show::configuration(&common),
         Command::Completions { shell } => {

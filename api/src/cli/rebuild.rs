@@ -1,16 +1,10 @@
 //! `berth rebuild`.
 
-use std::sync::Arc;
-
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use projections::{
-    log::{EventLog, sqlite::SqliteLog},
-    rebuild::{self, Stage, Step},
-};
+use projections::rebuild::{self, Stage, Step};
 
 use super::Common;
-use crate::app::DataDir;
 
 /// Makes views anew.
 #[derive(Debug, Args)]
@@ -22,11 +16,11 @@ pub struct Rebuild {
 impl Rebuild {
     /// Rebuilds while the old views go on serving.
     pub async fn run(self, common: &Common) -> anyhow::Result<()> {
-        let data = DataDir::existing(&common.data())?;
-        let log: Arc<dyn EventLog> = Arc::new(SqliteLog::open_read_only(data.log()).await?);
+        let stores = common.stores()?;
+        let log = stores.read_log().await?;
         let names = (!self.views.is_empty()).then_some(self.views.as_slice());
         let started = std::time::Instant::now();
-        let done = rebuild::rebuild(&log, &data.views(), names, bar()).await?;
+        let done = rebuild::rebuild(&log, &stores.views(), names, bar()).await?;
         let events = log.head().await?.map_or(0, |head| head + 1);
         println!(
             "rebuilt {} from {events} events in {:.1} s",

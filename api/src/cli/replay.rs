@@ -9,11 +9,10 @@ use domain::{
     id::ContractId,
     time::Time,
 };
-use projections::log::{EventLog, MAX_PAGE, sqlite::SqliteLog};
+use projections::log::{EventLog, MAX_PAGE};
 use serde_json::value::RawValue;
 
 use super::Common;
-use crate::app::DataDir;
 
 /// Prints events as they happened.
 #[derive(Debug, Args)]
@@ -83,8 +82,8 @@ impl AsOf {
 impl Replay {
     /// Prints a line for each event.
     pub async fn run(self, common: &Common) -> anyhow::Result<()> {
-        let data = DataDir::existing(&common.data())?;
-        let log = SqliteLog::open_read_only(data.log()).await?;
+        let stores = common.stores()?;
+        let log = stores.read_log().await?;
         let stream = self.contract.map(|contract| Contract::stream(&contract));
         let mut from = 0;
         loop {

@@ -16,6 +16,7 @@ use crate::{
     gateways, listen,
     roles::{Part, Roles},
     server::Server,
+    stores::Stores,
 };
 
 /// Runs the server, or parts of it.
@@ -47,18 +48,19 @@ impl Serve {
 async fn serve(config: Config, roles: &Roles, data: &DataDir) -> anyhow::Result<()> {
     let listen = config.listen.clone();
     let _alone = data.lock()?;
-    let app = App::open(data, config, Clock::System, rebuild::bar()).await?;
+    let clock = Stores::new(data, &config)?.clock().await?;
+    let app = App::open(data, config, clock.clone(), rebuild::bar()).await?;
     let listener = listen::bind(&listen).await;
     let listener =
         listener.with_context(|| format!("cannot listen on {listen}; choose another with --listen"))?;
     let gateway = match roles.has(Part::Gateway) {
-        true => Some(gateway::open(&app.config.gateway, &data.gateway(), Clock::System).await?),
+        true => Some(gateway::open(&app.config.gateway, &data.gateway(), clock).await?),
         false => None,
     };
     let set_up = accounts::offer_set_up(&app).await?;
     let mut server = Server::start(app, listener, roles).await?;
     let address = server.address;
-    tracing::info!(%address, %roles, data = %data.path().display(), "berth is listening");
+    tracing::info!(%address, %roles, data = %server.app().stores.shown(), "berth is listening");
     if roles.has(Part::Api) {
         println!("Berth listens on http://{address}/ (API docs at http://{address}/docs)");
     }

@@ -18,14 +18,15 @@ use domain::{
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use projections::{
-    log::{EventLog, LogError, MAX_PAGE, pages::Pages, sqlite::SqliteLog},
+    log::{EventLog, LogError, MAX_PAGE, pages::Pages},
     rebuild::{self, Compared, Difference},
+    views::Store,
 };
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::{Common, rebuild::bar, show::table};
-use crate::app::DataDir;
+use crate::stores::Stores;
 
 /// Faults of one kind that are shown; all are counted.
 const MAX_SHOWN: usize = 20;
@@ -77,15 +78,15 @@ impl Faults {
 impl Verify {
     /// Prints what every check came to.
     pub async fn run(self, common: &Common) -> anyhow::Result<()> {
-        let data = DataDir::existing(&common.data())?;
-        let log: Arc<dyn EventLog> = Arc::new(SqliteLog::open_read_only(data.log()).await?);
+        let stores = common.stores()?;
+        let log = stores.read_log().await?;
         let end = match self.as_of {
             Some(as_of) => as_of.end(log.as_ref()).await?,
             None => log.head().await?.map_or(0, |head| head + 1),
         };
         let mut checks = ledger(&log, end).await?;
         if self.as_of.is_none() {
-            checks.push(views(&log, &data).await?);
+            checks.push(views(&log, &stores).await?);
         }
         let wrong = checks.iter().filter(|check| !check.ok).count();
         show(common.json, &checks);
@@ -204,13 +205,13 @@ impl Reading {
 }
 
 /// The served views against what the log gives.
-async fn views(log: &Arc<dyn EventLog>, data: &DataDir) -> anyhow::Result<Check> {
-    if !data.views().exists() {
+async fn views(log: &Arc<dyn EventLog>, stores: &Stores) -> anyhow::Result<Check> {
+    if matches!(stores.views(), Store::File(path) if !path.exists()) {
         let detail = "there are none; they are built when a server starts".into();
         return Ok(Check { check: "views", ok: true, detail, faults: Vec::new() });
     }
     let mut faults = Faults::default();
-    let looked_at = match rebuild::compare(log, &data.views(), bar()).await {
+    let looked_at = match rebuild::compare(log, &stores.views(), bar()).await {
         Ok(Compared { views, absent, astray, differences }) => {
             for (view, last) in astray {
                 faults.add(|| {

@@ -12,15 +12,15 @@ use super::{
 };
 use crate::{
     app::DataDir,
-    clock::Clock,
     config::{Config, Jobs},
+    stores::Stores,
 };
 
 /// Pause between two things that happen.
 const BEAT: Duration = Duration::from_secs(4);
 
 /// Runs until Ctrl-C or SIGTERM.
-pub async fn run(data: &DataDir, listen: &str) -> anyhow::Result<()> {
+pub async fn run(data: &DataDir, config: Config, listen: &str) -> anyhow::Result<()> {
     let every_second = || "* * * * * *".to_string();
     let jobs = Jobs {
         expiry: every_second(),
@@ -30,8 +30,8 @@ pub async fn run(data: &DataDir, listen: &str) -> anyhow::Result<()> {
         payout: every_second(),
         ..Jobs::default()
     };
-    let market =
-        Market::open(data, Config { jobs, ..Config::default() }, Clock::System, listen, true).await?;
+    let clock = Stores::new(data, &config)?.clock().await?;
+    let market = Market::open(data, Config { jobs, ..config }, clock, listen, true).await?;
     println!("A marketplace begins to live; devices enrol and the first rentals start.");
     let mut terminate = signal(SignalKind::terminate())?;
     let lived = tokio::select! {

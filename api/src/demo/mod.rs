@@ -20,10 +20,9 @@ mod workload;
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use agent::{config::WorkloadConfig, workload::Workload};
-use anyhow::ensure;
 use clap::Args;
 
-use crate::{app::DataDir, cli::Common};
+use crate::{app::DataDir, cli::Common, config::Config, stores::Stores};
 
 /// Shows a marketplace.
 #[derive(Debug, Args)]
@@ -42,13 +41,15 @@ impl Demo {
         let scratch = Scratch::new()?;
         let root = common.data.clone().unwrap_or_else(|| scratch.0.clone());
         let data = DataDir::open(&root)?;
-        ensure!(
-            !data.log().exists(),
-            "{} already holds a ledger; a demo starts from nothing",
-            root.display()
-        );
+        let given = common.load(&[])?.config;
+        // Of the configuration a demo takes where its data are kept.
+        let config = Config { database: given.database, log: given.log, ..Config::default() };
+        Stores::new(&data, &config)?.must_be_empty().await?;
         let _lock = data.lock()?;
-        if self.once { once::tell(&data, &self.listen).await } else { living::run(&data, &self.listen).await }
+        match self.once {
+            true => once::tell(&data, config, &self.listen).await,
+            false => living::run(&data, config, &self.listen).await,
+        }
     }
 }
 

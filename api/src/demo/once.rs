@@ -29,8 +29,7 @@ const PRICE: i128 = 100_000;
 const MAX_CYCLES: usize = 40;
 
 /// Tells the story; fails when any of it comes out otherwise.
-pub async fn tell(data: &DataDir, listen: &str) -> anyhow::Result<()> {
-    let mut config = Config::default();
+pub async fn tell(data: &DataDir, mut config: Config, listen: &str) -> anyhow::Result<()> {
     // Hours pass at once here: no device was silent for them.
     config.devices.lost_after_s = 1_000_000;
     let market = Market::open(data, config, Clock::manual(BEGIN), listen, false).await?;

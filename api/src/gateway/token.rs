@@ -20,18 +20,32 @@ const MAX: usize = 200;
 /// # Errors
 /// When it cannot be read or written.
 pub fn load_or_create(folder: &Path) -> anyhow::Result<Secret> {
-    let path = folder.join(FILE);
-    if !path.exists() {
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        made.with_context(|| format!("{} cannot be made", folder.display()))?;
-        let building = folder.join("token.new");
-        let _ = fs::remove_file(&building);
-        let mut file = fs::File::options().write(true).create_new(true).mode(0o600).open(&building)?;
-        file.write_all(format!("{}\n", fresh_secret("berth-gateway-")).as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&building, &path)?;
+    if !folder.join(FILE).exists() {
+        write(folder, &Secret(fresh_secret("berth-gateway-")))?;
     }
     load(folder)
+}
+
+/// Puts a token that is known otherwise into `folder`, for a gateway that runs beside.
+///
+/// # Errors
+/// When it cannot be read or written.
+pub fn keep(folder: &Path, token: &Secret) -> anyhow::Result<Secret> {
+    if load(folder).ok().is_none_or(|kept| kept.0 != token.0) {
+        write(folder, token)?;
+    }
+    Ok(token.clone())
+}
+
+fn write(folder: &Path, token: &Secret) -> anyhow::Result<()> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.with_context(|| format!("{} cannot be made", folder.display()))?;
+    let building = folder.join("token.new");
+    let _ = fs::remove_file(&building);
+    let mut file = fs::File::options().write(true).create_new(true).mode(0o600).open(&building)?;
+    file.write_all(format!("{}\n", token.0).as_bytes())?;
+    file.sync_all()?;
+    Ok(fs::rename(&building, folder.join(FILE))?)
 }
 
 /// The token in `folder`.

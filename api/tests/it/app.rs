@@ -9,12 +9,13 @@ use api::{
     accounts,
     app::{App, DataDir},
     clock::Clock,
-    config::Config,
+    config::{Config, Secret},
     roles::{Part, Roles},
     scheduler,
     server::Server,
 };
 use domain::time::Seconds;
+use fixtures::postgres::Database;
 use reqwest::{
     Method, StatusCode,
     header::{HeaderMap, HeaderName, HeaderValue},
@@ -41,6 +42,12 @@ pub struct TestApp {
     dir: tempfile::TempDir,
     config: Config,
     next: AtomicU64,
+    _database: Option<Database>,
+}
+
+/// Whether the tests are run on PostgreSQL: `BERTH_TEST_STORE=postgres`.
+pub fn on_a_server() -> bool {
+    std::env::var("BERTH_TEST_STORE").is_ok_and(|store| store == "postgres")
 }
 
 /// An answer, held against the description already.
@@ -153,7 +160,20 @@ impl TestApp {
         Self::with_clock(config, Clock::manual(START.parse().unwrap())).await
     }
 
+    /// A server that keeps everything in its folder, whatever the tests are run on: for tests of those files.
+    pub async fn in_folder(config: Config) -> Self {
+        Self::start(config, Clock::manual(START.parse().unwrap()), None).await
+    }
+
     pub async fn with_clock(config: Config, clock: Clock) -> Self {
+        let database = on_a_server().then(|| fixtures::postgres::server().fresh());
+        Self::start(config, clock, database).await
+    }
+
+    async fn start(mut config: Config, clock: Clock, database: Option<Database>) -> Self {
+        if let Some(database) = &database {
+            config.database = Secret(database.url());
+        }
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
             .timeout(Duration::from_secs(40))
@@ -165,7 +185,18 @@ impl TestApp {
         let base = format!("http://{}", server.address);
         let code = accounts::offer_set_up(&app).await.unwrap().unwrap();
         let (operator, next) = (String::new(), AtomicU64::new(0));
-        let mut test = Self { app, clock, operator, server: Some(server), http, base, dir, config, next };
+        let mut test = Self {
+            app,
+            clock,
+            operator,
+            server: Some(server),
+            http,
+            base,
+            dir,
+            config,
+            next,
+            _database: database,
+        };
         let set_up = test.post("/v1/setup", "", &json!({"code": code, "name": "Olga"})).await;
         test.operator = set_up.id("token");
         test
@@ -215,7 +246,7 @@ impl TestApp {
 
     /// Its data folder.
     pub fn data(&self) -> DataDir {
-        DataDir::existing(&self.dir.path().join("data")).unwrap()
+        DataDir::open(&self.dir.path().join("data")).unwrap()
     }
 
     /// Lets time pass; nothing happens because of it before [`TestApp::run_due`].

@@ -18,4 +18,13 @@ impl Private {
         let (first,) = sql("select fingerprint from server_keys").one::<(Vec<u8>,)>(&self.store).await?;
         Ok(Digest(first.try_into().unwrap_or_default()))
     }
+
+    /// The server keys that this store is used with, if any were remembered.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn known_node_key(&self) -> Result<Option<Digest>, PrivateError> {
+        let found = sql("select fingerprint from server_keys").optional::<(Vec<u8>,)>(&self.store).await?;
+        Ok(found.map(|(known,)| Digest(known.try_into().unwrap_or_default())))
+    }
 }

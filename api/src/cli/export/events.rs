@@ -4,11 +4,10 @@ use std::io::Write;
 
 use clap::{Args, ValueEnum};
 use domain::event::{Position, Recorded};
-use projections::log::{EventLog, MAX_PAGE, sqlite::SqliteLog};
+use projections::log::{EventLog, MAX_PAGE};
 use serde_json::value::RawValue;
 
 use crate::{
-    app::DataDir,
     cli::Common,
     cloud_event::{cloud_event, payload, recorded_at},
 };
@@ -39,9 +38,9 @@ pub enum Format {
 impl Events {
     /// Writes a line for each event.
     pub async fn write(self, common: &Common, out: &mut impl Write) -> anyhow::Result<()> {
-        let data = DataDir::existing(&common.data())?;
-        let log = SqliteLog::open_read_only(data.log()).await?;
-        write(&log, self.format, self.after, out).await
+        let stores = common.stores()?;
+        let log = stores.read_log().await?;
+        write(&*log, self.format, self.after, out).await
     }
 }
 

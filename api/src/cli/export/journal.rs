@@ -9,7 +9,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    sync::Arc,
 };
 
 use clap::{Args, ValueEnum};
@@ -22,11 +21,7 @@ use domain::{
     money::{Asset, Signed},
     time::Time,
 };
-use projections::{
-    log::{EventLog, sqlite::SqliteLog},
-    rebuild,
-    views::journal::JournalReader,
-};
+use projections::{rebuild, views::journal::JournalReader};
 
 use super::{
     beancount::Beancount,
@@ -34,10 +29,7 @@ use super::{
     hledger::Hledger,
     rows::{Csv, Jsonl},
 };
-use crate::{
-    app::DataDir,
-    cli::{Common, rebuild::bar, replay::AsOf},
-};
+use crate::cli::{Common, rebuild::bar, replay::AsOf};
 
 /// The journal in double entry, to standard output.
 ///
@@ -71,13 +63,13 @@ pub enum Format {
 impl Journal {
     /// Writes it.
     pub async fn write(self, common: &Common, out: &mut impl io::Write) -> anyhow::Result<()> {
-        let data = DataDir::existing(&common.data())?;
-        let log: Arc<dyn EventLog> = Arc::new(SqliteLog::open_read_only(data.log()).await?);
+        let stores = common.stores()?;
+        let log = stores.read_log().await?;
         let end = match self.as_of {
             None => log.head().await?.map_or(0, |head| head + 1),
             Some(as_of) => as_of.end(log.as_ref()).await?,
         };
-        let journal = rebuild::journal_at(&log, &data.views(), end, bar()).await?;
+        let journal = rebuild::journal_at(&log, &stores.views(), end, bar()).await?;
         let until = match self.as_of {
             Some(AsOf::Time(until)) => Some(until),
             _ => None,

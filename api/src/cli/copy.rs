@@ -1,0 +1,113 @@
+//! `berth copy`: a whole event log from one place to another.
+
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use projections::log::copy;
+
+use super::Common;
+use crate::{
+    app::DataDir,
+    config::{Config, Secret},
+    stores::Stores,
+};
+
+/// Appends on their way at once to a log that keeps their order.
+const TOGETHER: usize = 256;
+
+/// Copies a whole event log to another place: same positions, ids and bytes.
+///
+/// A place is a data folder, postgres://… or esdb://…; KurrentDB needs the database that mirrors it beside. A copy that was
+/// cut off goes on where it stopped. At the end both are read and compared, event by event.
+#[derive(Debug, Args)]
+pub struct Copy {
+    /// The log to copy: a data folder, postgres://… or esdb://…
+    #[arg(long, value_name = "PLACE")]
+    from: String,
+    /// Where to: a data folder, postgres://… or esdb://…; empty, or with the beginning of the same log
+    #[arg(long, value_name = "PLACE")]
+    to: String,
+    /// The database that mirrors the KurrentDB of --from [default: that of --database]
+    #[arg(long, value_name = "ADDRESS")]
+    from_database: Option<String>,
+    /// The database that mirrors the KurrentDB of --to [default: that of --database]
+    #[arg(long, value_name = "ADDRESS")]
+    to_database: Option<String>,
+}
+
+impl Copy {
+    /// Copies, compares, and says how much.
+    pub async fn run(self, common: &Common) -> anyhow::Result<()> {
+        let Self { from, to, from_database, to_database } = self;
+        ensure!(from != to, "--from and --to are the same place");
+        let beside = |named: Option<String>| named.or_else(|| common.database.clone());
+        let source = place(&from, beside(from_database)).context("--from")?;
+        let target = place(&to, beside(to_database)).context("--to")?;
+        let together = if source_order(&to) { TOGETHER } else { 1 };
+        let log = source.source_log().await.context("--from")?;
+        if !target.are_shared() {
+            DataDir::open(target.data.path())?;
+        }
+        let copied = target.open_log().await.context("--to")?;
+        let started = std::time::Instant::now();
+        let end = copy::copy(&log, &*copied, together, bar("copying")?).await?;
+        copy::compare(&log, &copied, end, bar("comparing")?).await?;
+        drop(copied);
+        let seconds = started.elapsed().as_secs_f64();
+        if common.json {
+            println!("{}", serde_json::json!({ "events": end, "same": true, "seconds": seconds }));
+            return Ok(());
+        }
+        println!(
+            "{end} events are the same in {} and {} ({seconds:.1} s)",
+            source.shown_log(),
+            target.shown_log()
+        );
+        let more = log.head().await?.map_or(0, |head| head + 1) - end;
+        if more > 0 {
+            println!("{more} more were appended to the source meanwhile; run the same command again");
+        }
+        Ok(())
+    }
+}
+
+/// KurrentDB keeps no order between appends that are on their way together.
+fn source_order(to: &str) -> bool {
+    !to.starts_with("esdb")
+}
+
+/// The stores of a place.
+fn place(named: &str, database: Option<String>) -> anyhow::Result<Stores> {
+    let mut config = Config::default();
+    let folder = match named.split_once("://").map(|(scheme, _)| scheme) {
+        None => Path::new(named),
+        Some("postgres" | "postgresql") => {
+            config.database = Secret(named.to_owned());
+            Path::new(".")
+        }
+        Some(_) => {
+            config.log = Secret(named.to_owned());
+            config.database = Secret(database.unwrap_or_default());
+            Path::new(".")
+        }
+    };
+    Stores::new(&DataDir::at(folder), &config)
+}
+
+/// A progress bar on standard error; silent where that is no terminal.
+fn bar(doing: &'static str) -> anyhow::Result<impl Fn(u64, u64) + Send> {
+    let bar = ProgressBar::no_length();
+    bar.set_style(ProgressStyle::with_template(
+        "{msg:9} [{wide_bar}] {human_pos}/{human_len} {per_sec} {eta}",
+    )?);
+    bar.set_message(doing);
+    Ok(move |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+        if done == total {
+            bar.finish_and_clear();
+        }
+    })
+}
