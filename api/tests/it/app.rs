@@ -1,7 +1,10 @@
 //! A server to ask: real in everything but its clock, which stands still until it is moved.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -42,7 +45,7 @@ pub struct TestApp {
     dir: tempfile::TempDir,
     config: Config,
     next: AtomicU64,
-    _database: Option<Database>,
+    database: Option<Arc<Database>>,
 }
 
 /// Whether the tests are run on PostgreSQL: `BERTH_TEST_STORE=postgres`.
@@ -166,11 +169,46 @@ impl TestApp {
     }
 
     pub async fn with_clock(config: Config, clock: Clock) -> Self {
-        let database = on_a_server().then(|| fixtures::postgres::server().fresh());
+        let database = on_a_server().then(|| Arc::new(fixtures::postgres::server().fresh()));
         Self::start(config, clock, database).await
     }
 
-    async fn start(mut config: Config, clock: Clock, database: Option<Database>) -> Self {
+    /// A server on a database that others can join, whatever the tests are run on.
+    pub async fn on_database(config: Config) -> Self {
+        let database = Some(Arc::new(fixtures::postgres::server().fresh()));
+        Self::start(config, Clock::manual(START.parse().unwrap()), database).await
+    }
+
+    /// Another node on the same database, with a folder and a clock of its own.
+    pub async fn join(&self, clock: Clock) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = dir.path().join("data/keys");
+        std::fs::create_dir_all(&keys).unwrap();
+        for file in std::fs::read_dir(self.data().keys()).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), keys.join(file.file_name())).unwrap();
+        }
+        let (app, server) = start(&dir, &self.config, &clock).await;
+        Self {
+            app,
+            clock,
+            operator: self.operator.clone(),
+            base: format!("http://{}", server.address),
+            server: Some(server),
+            http: self.http.clone(),
+            dir,
+            config: self.config.clone(),
+            next: AtomicU64::new(1_000_000),
+            database: self.database.clone(),
+        }
+    }
+
+    /// The database, when there is one.
+    pub fn database(&self) -> &Database {
+        self.database.as_deref().expect("the server has a database")
+    }
+
+    async fn start(mut config: Config, clock: Clock, database: Option<Arc<Database>>) -> Self {
         if let Some(database) = &database {
             config.database = Secret(database.url());
         }

@@ -9,11 +9,17 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU16, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
     time::{Duration, Instant},
 };
 
+use fixtures::postgres::Database;
 use serde_json::{Value, json};
+
+use crate::app::on_a_server;
 
 pub const BERTH: &str = env!("CARGO_BIN_EXE_berth");
 /// Blocks of ports that were given out.
@@ -21,7 +27,7 @@ static BLOCKS: AtomicU16 = AtomicU16::new(0);
 /// Times the server is killed.
 const KILLS: usize = 8;
 /// Seconds bought by an order.
-const TERM_S: i64 = 2;
+pub const TERM_S: i64 = 2;
 
 /// A server in a process of its own, and agents in theirs.
 pub struct World {
@@ -34,6 +40,7 @@ pub struct World {
     server: Option<Child>,
     agents: Vec<Child>,
     http: reqwest::Client,
+    _database: Option<Arc<Database>>,
 }
 
 impl Drop for World {
@@ -50,9 +57,36 @@ impl World {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
-        let (dir, settings) = (tempfile::tempdir().unwrap(), Vec::new());
+        let (dir, mut settings) = (tempfile::tempdir().unwrap(), Vec::new());
         let first_port = 21_000 + 50 * BLOCKS.fetch_add(1, Ordering::Relaxed);
-        Self { settings, dir, port, first_port, server: None, agents: Vec::new(), http }
+        let _database = on_a_server().then(|| Arc::new(fixtures::postgres::server().fresh()));
+        settings.extend(_database.iter().map(|database| ("BERTH_DATABASE", database.url())));
+        Self { settings, dir, port, first_port, server: None, agents: Vec::new(), http, _database }
+    }
+
+    /// The first node on a database.
+    pub fn on(database: Arc<Database>) -> Self {
+        let settings = vec![("BERTH_DATABASE", database.url())];
+        Self { settings, _database: Some(database), ..Self::new() }
+    }
+
+    /// Another node on the same database, with the same keys and a gateway of its own name.
+    pub fn join(&self) -> Self {
+        let mut node = Self::new();
+        node.settings = self.settings.clone();
+        node.settings.push(("BERTH_GATEWAY_NAME", format!("gw{}", node.first_port)));
+        std::fs::create_dir_all(node.data().join("keys")).unwrap();
+        for file in std::fs::read_dir(self.data().join("keys")).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), node.data().join("keys").join(file.file_name())).unwrap();
+        }
+        node
+    }
+
+    /// Tells the server's process something, such as to freeze.
+    pub fn signal(&self, signal: &str) {
+        let id = self.server.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
     }
 
     fn data(&self) -> PathBuf {
@@ -169,7 +203,7 @@ fn agent(folder: &Path) -> Child {
 }
 
 /// Buys and extends until told to stop; answers with what the server acknowledged: order id → (status, contract).
-async fn buy(
+pub async fn buy(
     world: &World,
     devices: &[String],
     shop: &str,
@@ -236,6 +270,7 @@ async fn killing_the_server_again_and_again_loses_nothing_and_doubles_nothing() 
             server: None,
             agents: vec![],
             http: world.http.clone(),
+            _database: None,
         };
         let (devices, shop, renter) = (devices.clone(), shop.clone(), renter.clone());
         let buyer =
@@ -259,7 +294,7 @@ async fn killing_the_server_again_and_again_loses_nothing_and_doubles_nothing() 
 }
 
 /// Every rental ends, every device is erased and registered again.
-async fn all_ends_are_reached(world: &World, auditor: &str, devices: &[String], owner: &str) {
+pub async fn all_ends_are_reached(world: &World, auditor: &str, devices: &[String], owner: &str) {
     let deadline = Instant::now() + Duration::from_secs(90);
     loop {
         let running = world.get(auditor, "/v1/contracts?status=running").await;
@@ -277,7 +312,7 @@ async fn all_ends_are_reached(world: &World, auditor: &str, devices: &[String], 
 }
 
 /// Settles what is due until the ledger holds as many settled settlements as due ones.
-async fn settle_everything(world: &World, shop: &str) {
+pub async fn settle_everything(world: &World, shop: &str) {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         for kind in ["refunds", "payouts"] {
@@ -321,7 +356,7 @@ fn cents(money: &Value) -> i64 {
     money["amount"].as_str().unwrap().replace('.', "").parse().unwrap()
 }
 
-fn books_are_right(events: &[Value], acknowledged: &BTreeMap<String, (u16, Value)>) {
+pub fn books_are_right(events: &[Value], acknowledged: &BTreeMap<String, (u16, Value)>) {
     for (n, event) in events.iter().enumerate() {
         assert_eq!(event["position"], n, "positions are dense");
     }

@@ -29,6 +29,7 @@ mod matrix;
 mod money;
 mod money_out;
 mod money_town;
+mod nodes;
 mod openbazaar;
 mod pages;
 mod people;
