@@ -23,6 +23,8 @@ use tokio::sync::watch;
 #[cfg(test)]
 pub mod contract;
 pub mod copy;
+#[cfg(feature = "kurrentdb")]
+pub mod kurrent;
 mod limits;
 pub mod memory;
 pub mod pages;
