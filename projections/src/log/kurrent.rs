@@ -36,7 +36,7 @@ use async_trait::async_trait;
 use domain::event::{Position, Recorded, Revision, StreamName};
 use eventstore::{Client, Position as Place};
 use tokio::{
-    sync::{Mutex, Notify, Semaphore, watch},
+    sync::{Mutex, Notify, OwnedSemaphorePermit, Semaphore, watch},
     task::JoinHandle,
 };
 
@@ -86,7 +86,7 @@ struct Inner {
     /// Told when the subscription should have said something.
     nudge: Notify,
     /// One for each append under way.
-    places: Semaphore,
+    places: Arc<Semaphore>,
 }
 
 impl fmt::Debug for Writer {
@@ -128,19 +128,22 @@ impl KurrentLog {
             waiting: Waiting::default(),
             stopped: watch::Sender::new(None),
             nudge: Notify::new(),
-            places: Semaphore::new(MAX_QUEUE),
+            places: Arc::new(Semaphore::new(MAX_QUEUE)),
         });
         let (stop, stopping) = watch::channel(false);
         let mirroring = tokio::spawn(mirror::run(inner.clone(), stopping));
         let writer = Writer { inner, stop, mirroring: Mutex::new(Some(mirroring)) };
         let log = Self { mirror, writer: Some(writer) };
-        match log.caught_up(end).await {
-            Ok(()) => Ok(log),
-            Err(error) => {
-                log.close().await;
-                Err(error.into())
-            }
+        let mirrored = match end {
+            Some(None) => Ok(()),
+            Some(end) => log.mirrored_to(end).await,
+            None => log.mirrored_to(None).await,
+        };
+        if let Err(error) = mirrored {
+            log.close().await;
+            return Err(error.into());
         }
+        Ok(log)
     }
 
     /// Opens an existing mirror for reading only; KurrentDB is not asked.
@@ -179,6 +182,46 @@ impl KurrentLog {
         audit
     }
 
+    /// Appends without waiting for the mirror, for copying much in order: what is sent after an answer stands behind it.
+    /// Nothing of it may have been read yet when [`KurrentLog::settled`] has not been asked since.
+    ///
+    /// # Errors
+    /// As for [`EventLog::append`].
+    pub async fn send(&self, append: Append) -> Result<(), AppendError> {
+        let (inner, place) = self.enter(&append)?;
+        // A task of its own goes on when nobody waits for it.
+        let sending = async move {
+            let _place = place;
+            append::send(&inner, &append).await
+        };
+        tokio::spawn(sending).await.unwrap_or(Err(AppendError::OutcomeUnknown))
+    }
+
+    /// Waits until everything that KurrentDB holds now is mirrored.
+    ///
+    /// # Errors
+    /// When KurrentDB does not answer, or the mirror has stopped.
+    pub async fn settled(&self) -> Result<(), KurrentError> {
+        let Some(Writer { inner, .. }) = &self.writer else { return Ok(()) };
+        match open::end(&inner.address, &inner.client).await? {
+            Some(end) => Ok(self.mirrored_to(Some(end)).await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets an append in, if one can be.
+    fn enter(&self, append: &Append) -> Result<(Arc<Inner>, OwnedSemaphorePermit), AppendError> {
+        check(append)?;
+        let Some(Writer { inner, .. }) = &self.writer else {
+            return Err(AppendError::Fatal("it was opened for reading only".into()));
+        };
+        if let Some(why) = &*inner.stopped.borrow() {
+            return Err(AppendError::Fatal(why.to_string()));
+        }
+        let place = inner.places.clone().try_acquire_owned().map_err(|_| AppendError::Overloaded)?;
+        Ok((inner.clone(), place))
+    }
+
     /// Why the mirror has stopped, if it has: the log is damaged, nothing can be appended, and nothing new is read.
     #[must_use]
     pub fn stopped(&self) -> Option<LogError> {
@@ -203,19 +246,16 @@ impl KurrentLog {
         self.mirror.close().await;
     }
 
-    /// Waits until this node has seen everything mirrored up to a place in KurrentDB, or until the server has no more;
-    /// not at all when there is nothing.
-    async fn caught_up(&self, end: Option<Option<Place>>) -> Result<(), LogError> {
+    /// Waits until this node has seen everything mirrored up to a place in KurrentDB; without one, until the server has
+    /// no more.
+    async fn mirrored_to(&self, end: Option<Place>) -> Result<(), LogError> {
         let Some(Writer { inner, .. }) = &self.writer else { return Ok(()) };
-        if end == Some(None) {
-            return Ok(());
-        }
         let (mut upto, mut stopped) = (inner.upto.subscribe(), inner.stopped.subscribe());
         let mut caught_up = inner.caught_up.subscribe();
         loop {
             tokio::select! {
-                _ = upto.wait_for(|upto| end.is_some_and(|end| *upto >= end)) => return Ok(()),
-                _ = caught_up.wait_for(|caught_up| *caught_up) => return Ok(()),
+                _ = upto.wait_for(|upto| *upto >= end), if end.is_some() => return Ok(()),
+                _ = caught_up.wait_for(|caught_up| *caught_up), if end.is_none() => return Ok(()),
                 Ok(why) = stopped.wait_for(Option::is_some) => return why.clone().map_or(Ok(()), Err),
                 () = tokio::time::sleep(SAY) => {
                     let mirrored = inner.head.borrow().map_or(0, |head| head + 1);
@@ -235,21 +275,13 @@ impl Drop for Writer {
 #[async_trait]
 impl EventLog for KurrentLog {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
-        check(&append)?;
-        let Some(Writer { inner, .. }) = &self.writer else {
-            return Err(AppendError::Fatal("it was opened for reading only".into()));
-        };
-        if let Some(why) = &*inner.stopped.borrow() {
-            return Err(AppendError::Fatal(why.to_string()));
-        }
-        let inner = inner.clone();
+        let (inner, place) = self.enter(&append)?;
         let appending = async move {
-            let Ok(_place) = inner.places.try_acquire() else { return Err(AppendError::Overloaded) };
+            let _place = place;
             let appended = append::append(&inner, &append).await?;
             inner.mirrored(Some(appended.last));
             Ok(appended)
         };
-        // A task of its own goes on when nobody waits for it.
         tokio::spawn(appending).await.unwrap_or(Err(AppendError::OutcomeUnknown))
     }
 

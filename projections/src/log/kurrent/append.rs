@@ -49,8 +49,40 @@ enum Attempted {
     Moved(Option<Revision>),
 }
 
+/// Where an append's events are.
+enum Stored {
+    /// In the mirror.
+    Here(Appended),
+    /// Acknowledged by KurrentDB.
+    There,
+}
+
 /// Appends; goes on when nobody waits for the answer.
 pub async fn append(inner: &Inner, append: &Append) -> Result<Appended, AppendError> {
+    let last = last(append);
+    // Asked for before it is sent, so that no wake-up is missed.
+    let mirrored = inner.waiting.until(&append.stream, last);
+    match store(inner, append).await? {
+        Stored::Here(appended) => Ok(appended),
+        Stored::There => {
+            until(inner, &append.stream, last, Some(mirrored)).await?;
+            let known = look(inner, append).await.map_err(|_| AppendError::OutcomeUnknown)?;
+            decided(append, &known).unwrap_or(Err(AppendError::OutcomeUnknown))
+        }
+    }
+}
+
+/// Appends without waiting for the mirror.
+pub async fn send(inner: &Inner, append: &Append) -> Result<(), AppendError> {
+    store(inner, append).await.map(drop)
+}
+
+/// The last revision that an append makes.
+fn last(append: &Append) -> Revision {
+    append.expected.next() + append.events.len() as u64 - 1
+}
+
+async fn store(inner: &Inner, append: &Append) -> Result<Stored, AppendError> {
     let Append { stream, expected, events } = append;
     let Some(theirs) = inner.address.names().theirs(stream) else {
         return Err(AppendError::Invalid(
@@ -64,43 +96,35 @@ pub async fn append(inner: &Inner, append: &Append) -> Result<Appended, AppendEr
     }
     let known = look(inner, append).await?;
     if let Some(answer) = decided(append, &known) {
-        return answer;
+        return answer.map(Stored::Here);
     }
-    let last = expected.next() + events.len() as u64 - 1;
-    // Asked for before it is sent, so that no wake-up is missed.
-    let mirrored = inner.waiting.until(stream, last);
+    let last = last(append);
     match attempt(inner, &theirs, *expected, sent).await? {
         Attempted::Stored(revision) if revision != last => {
             let why = format!(
-                "KurrentDB's stream {theirs} went on at revision {revision} instead of {last}: it was deleted there and has \
-                 come back; see `berth verify`"
+                "KurrentDB's stream {theirs} went on at revision {revision} instead of {last}: it was deleted there and \
+                 has come back; see `berth verify`"
             );
             Err(AppendError::Fatal(why))
         }
-        Attempted::Stored(_) => {
-            until(inner, stream, last, Some(mirrored)).await?;
-            let known = look(inner, append).await.map_err(|_| AppendError::OutcomeUnknown)?;
-            decided(append, &known).unwrap_or(Err(AppendError::OutcomeUnknown))
-        }
-        Attempted::Moved(None) => match known.last {
-            None => Err(AppendError::Conflict { actual: None }),
-            Some(last) => Err(behind(&theirs, last, None)),
-        },
+        Attempted::Stored(_) => Ok(Stored::There),
+        Attempted::Moved(there) if known.last > there => Err(behind(&theirs, known.last, there)),
+        Attempted::Moved(None) => Err(AppendError::Conflict { actual: None }),
         Attempted::Moved(Some(revision)) => {
-            if known.last > Some(revision) {
-                return Err(behind(&theirs, known.last.unwrap_or(0), Some(revision)));
-            }
             until(inner, stream, revision, None).await?;
             let known = look(inner, append).await.map_err(|_| AppendError::OutcomeUnknown)?;
-            decided(append, &known).unwrap_or(Err(AppendError::Conflict { actual: known.last }))
+            let conflict = Err(AppendError::Conflict { actual: known.last });
+            decided(append, &known).unwrap_or(conflict).map(Stored::Here)
         }
     }
 }
 
-fn behind(stream: &str, mirrored: Revision, there: Option<Revision>) -> AppendError {
+fn behind(stream: &str, mirrored: Option<Revision>, there: Option<Revision>) -> AppendError {
+    let shown = |last: Option<Revision>| last.map_or("nothing".to_owned(), |last| format!("revision {last}"));
     AppendError::Fatal(format!(
-        "KurrentDB's stream {stream} is at revision {there:?}, but was mirrored up to {mirrored}: events are gone there; see \
-         `berth verify`"
+        "KurrentDB's stream {stream} ends with {}, and was mirrored up to {}: events are gone there; see `berth verify`",
+        shown(there),
+        shown(mirrored)
     ))
 }
 
@@ -115,8 +139,7 @@ fn decided(append: &Append, known: &Known) -> Option<Result<Appended, AppendErro
     let same = known.there.len() == events.len()
         && known.there.iter().zip(events).all(|((_, id), event)| *id == event.id);
     if let (true, Some((first, _)), Some((last, _))) = (same, known.there.first(), known.there.last()) {
-        let revision = expected.next() + events.len() as u64 - 1;
-        return Some(Ok(Appended { first: *first, last: *last, revision }));
+        return Some(Ok(Appended { first: *first, last: *last, revision: self::last(append) }));
     }
     if known.last.is_some_and(|last| last >= expected.next()) {
         return Some(Err(AppendError::Conflict { actual: known.last }));

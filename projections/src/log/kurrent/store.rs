@@ -1,6 +1,8 @@
 //! The mirror's tables: what is written into them, and what appends ask of them. Readers read them as they read a log
 //! that PostgreSQL keeps itself.
 
+use std::time::Duration;
+
 use domain::{
     event::{Position, Revision, StreamName},
     id::EventId,
@@ -11,12 +13,16 @@ use uuid::Uuid;
 
 use super::{
     assembly::{Arrived, Batch},
+    failure::PATIENCE,
     open::KurrentError,
 };
 use crate::{log::LogError, postgres::Postgres};
 
 /// Connections for what appends ask; the mirror has one more for itself, so that it never waits for them.
 const CONNECTIONS: u32 = 4;
+
+/// How long writing a batch may take: for a lock that another node holds, and for the work.
+const WRITING: Duration = Duration::from_secs(30);
 
 /// The mirror in a database.
 #[derive(Debug, Clone)]
@@ -93,7 +99,7 @@ impl Store {
     pub async fn checkpoint(&self) -> Result<Option<Place>, LogError> {
         let checkpoint = "select commit_position, prepare_position from kurrent_mirror \
                           where commit_position >= 0 and exists (select from events)";
-        let row = sqlx::query(checkpoint).fetch_optional(&self.pool).await.map_err(|e| storage(&e))?;
+        let row = in_time(PATIENCE, sqlx::query(checkpoint).fetch_optional(&self.pool)).await?;
         let place = |row: PgRow| -> Result<Place, sqlx::Error> {
             let number = |column| row.try_get::<i64, _>(column).map(i64::cast_unsigned);
             Ok(Place { commit: number(0)?, prepare: number(1)? })
@@ -135,7 +141,7 @@ impl Store {
             .bind(batch.changes.iter().map(|change| number(change.at.commit)).collect::<Vec<_>>())
             .bind(number(upto.commit))
             .bind(number(upto.prepare));
-        let row = query.fetch_one(&self.mirror).await.map_err(|e| storage(&e))?;
+        let row = in_time(WRITING, query.fetch_one(&self.mirror)).await?;
         let next: i64 = row.try_get(0).map_err(|e| storage(&e))?;
         let bad: Option<i32> = row.try_get(1).map_err(|e| storage(&e))?;
         Ok(match bad.and_then(|bad| usize::try_from(bad).ok()) {
@@ -154,7 +160,7 @@ impl Store {
                      order by e.position";
         let to = from.saturating_add(count as u64);
         let query = sqlx::query(known).bind(stream.as_str()).bind(number(from)).bind(number(to));
-        let rows = query.fetch_all(&self.pool).await.map_err(|e| storage(&e))?;
+        let rows = in_time(PATIENCE, query.fetch_all(&self.pool)).await?;
         let mut known = Known::default();
         for row in rows {
             read(&row, &mut known).map_err(|e| storage(&e))?;
@@ -204,6 +210,17 @@ fn streams(events: &[Arrived]) -> (Vec<&str>, Vec<i32>) {
     });
     let owners = owners.collect();
     (names, owners)
+}
+
+/// What the database answers, unless it takes too long.
+async fn in_time<T>(
+    patience: Duration,
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, LogError> {
+    match tokio::time::timeout(patience, answer).await {
+        Ok(answer) => answer.map_err(|e| storage(&e)),
+        Err(_) => Err(LogError::Storage("the database does not answer".into())),
+    }
 }
 
 /// What the database said.

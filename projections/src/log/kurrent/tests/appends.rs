@@ -169,3 +169,22 @@ async fn without_a_prefix_only_berths_categories_are_appended_to() {
     assert_eq!(all.iter().map(|event| &event.stream).collect::<Vec<_>>(), [&device]);
     assert_eq!(world.cluster.events()[0].stream, "device-1");
 }
+
+#[tokio::test]
+async fn what_is_sent_in_order_is_mirrored_in_order_and_sent_once() {
+    let world = World::new().await;
+    for _ in 0..2 {
+        for n in 0..50_u64 {
+            let key = if n % 3 == 0 { "a" } else { "b" };
+            let before = if n % 3 == 0 { n / 3 } else { n - n / 3 - 1 };
+            world.log.send(append(key, Expected::from(before.checked_sub(1)), [n])).await.unwrap();
+        }
+        world.log.settled().await.unwrap();
+    }
+    let all = read_to_end(&*world.log, 100).await;
+    assert_whole(&all);
+    let ns: Vec<_> =
+        all.iter().map(|event| String::from_utf8_lossy(&event.event.payload).into_owned()).collect();
+    assert_eq!(ns, (0..50).map(|n| format!("{{\"n\":{n}}}")).collect::<Vec<_>>());
+    assert_eq!(world.cluster.events().len(), 50);
+}

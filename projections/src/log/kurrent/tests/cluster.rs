@@ -137,3 +137,14 @@ async fn the_database_may_be_cut_off_for_a_while() {
     }
     eventually("nothing is stored twice", || world.cluster.events().len() == 4).await;
 }
+
+#[tokio::test]
+async fn a_cluster_is_found_by_asking_one_of_its_nodes() {
+    let cluster = Cluster::start(3, Config::default());
+    cluster.lead(2);
+    let (port, database) = (cluster.node(0).port(), database());
+    let url = format!("kurrentdb+discover://localhost:{port}?tls=false&streamPrefix=t.");
+    let log = KurrentLog::open(&url, &postgres(&database)).await.unwrap();
+    log.append(append("a", Expected::NoStream, [1])).await.unwrap();
+    assert_eq!((cluster.node(0).appends(), cluster.node(2).appends()), (0, 1));
+}

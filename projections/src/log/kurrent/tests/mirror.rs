@@ -157,6 +157,8 @@ async fn a_database_mirrors_one_kurrentdb_and_one_prefix() {
     let refused = opened(&url(&elsewhere), &mirror).await;
     assert!(matches!(&refused, Err(KurrentError::OtherLog { .. })), "{refused:?}");
     opened(&address, &mirror).await.unwrap();
+    let refused = PostgresLog::open(&mirror).await.map(drop).unwrap_err().to_string();
+    assert!(refused.contains("mirrors a KurrentDB"), "{refused}");
 
     let own = database();
     let log = PostgresLog::open(&postgres(&own)).await.unwrap();
@@ -165,6 +167,21 @@ async fn a_database_mirrors_one_kurrentdb_and_one_prefix() {
     assert!(matches!(&refused, Err(KurrentError::OwnLog { .. })), "{refused:?}");
     let refused = KurrentLog::open_read_only(&postgres(&own)).await.map(drop);
     assert!(matches!(&refused, Err(KurrentError::NoMirror { .. })), "{refused:?}");
+}
+
+/// What would be appended there would stand where the mirror has read already.
+#[tokio::test]
+async fn a_kurrentdb_that_came_back_from_an_older_backup_is_refused() {
+    let world = World::new().await;
+    world.log.append(append("a", Expected::NoStream, [1])).await.unwrap();
+    let older = Cluster::single();
+    for event in world.cluster.events() {
+        older.write(&event.stream, &event.kind, event.id.as_u128(), &event.data, &event.metadata);
+    }
+    world.log.append(append("b", Expected::NoStream, [2])).await.unwrap();
+    let refused = KurrentLog::open(&url(&older), &postgres(&world.database)).await.map(drop);
+    let said = refused.unwrap_err().to_string();
+    assert!(said.contains("revision 0 of stream test-b is not there any more"), "{said}");
 }
 
 #[tokio::test]
