@@ -13,8 +13,8 @@ use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::names::Names;
 
-/// Messages that wait to be mirrored; with their payloads at most about 60 MB.
-const BUFFER: usize = 1024;
+/// Messages that wait to be mirrored; with their payloads at most about 30 MB.
+const BUFFER: usize = 512;
 
 /// What the server tells.
 #[derive(Debug)]

@@ -22,7 +22,7 @@ use super::{
 use crate::log::LogError;
 
 /// Events in one transaction.
-const BATCH: usize = 1000;
+const BATCH: usize = 500;
 
 /// The first pause, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
