@@ -162,6 +162,20 @@ impl Stores {
         }
     }
 
+    /// Holds KurrentDB against what was mirrored of it; none when the log is elsewhere.
+    ///
+    /// # Errors
+    /// When one of the two cannot be read.
+    #[cfg(feature = "kurrentdb")]
+    pub async fn audit(
+        &self,
+        progress: &mut (dyn FnMut(u64, u64) + Send),
+    ) -> anyhow::Result<Option<projections::log::kurrent::Audit>> {
+        use projections::log::kurrent::KurrentLog;
+        let (Some(Secret(url)), Some(database)) = (&self.log, &self.database) else { return Ok(None) };
+        Ok(Some(KurrentLog::audit(url, database, progress).await?))
+    }
+
     /// Where the views are.
     #[must_use]
     pub fn views(&self) -> Store {
@@ -210,7 +224,7 @@ async fn kurrent(url: &str, database: &Postgres, write: bool) -> anyhow::Result<
     use projections::log::kurrent::KurrentLog;
     Ok(Arc::new(match write {
         true => KurrentLog::open(url, database).await?,
-        false => KurrentLog::open_read_only(url, database).await?,
+        false => KurrentLog::open_read_only(database).await?,
     }))
 }
 

@@ -74,6 +74,23 @@ pub trait EventLog: fmt::Debug + Send + Sync {
     /// When the storage cannot be read.
     async fn head(&self) -> Result<Option<Position>, LogError>;
 
+    /// Stores an append of another log, in the order in which it is asked; where it stands is known when that costs
+    /// nothing, and may be read once [`EventLog::settled`] has answered.
+    ///
+    /// # Errors
+    /// As for [`EventLog::append`].
+    async fn bring(&self, append: Append) -> Result<Option<Appended>, AppendError> {
+        self.append(append).await.map(Some)
+    }
+
+    /// Waits until everything that was brought can be read.
+    ///
+    /// # Errors
+    /// When the storage cannot be read.
+    async fn settled(&self) -> Result<(), LogError> {
+        Ok(())
+    }
+
     /// Changes whenever this process has appended; the value is the last position known here.
     ///
     /// A hint that saves waiting: other processes append too, so a follower also polls.

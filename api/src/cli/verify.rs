@@ -86,6 +86,8 @@ impl Verify {
         };
         let mut checks = ledger(&log, end).await?;
         if self.as_of.is_none() {
+            #[cfg(feature = "kurrentdb")]
+            checks.extend(kurrent(&stores).await?);
             checks.push(views(&log, &stores).await?);
         }
         let wrong = checks.iter().filter(|check| !check.ok).count();
@@ -202,6 +204,25 @@ impl Reading {
             gaps.check("escrow", format!("{} assets", Asset::ALL.len())),
         ]
     }
+}
+
+/// KurrentDB against what was mirrored of it.
+#[cfg(feature = "kurrentdb")]
+async fn kurrent(stores: &Stores) -> anyhow::Result<Option<Check>> {
+    let bar = ProgressBar::no_length();
+    let style = "reading KurrentDB back [{wide_bar}] {human_pos}/{human_len} {per_sec} {eta}";
+    bar.set_style(ProgressStyle::with_template(style)?);
+    let mut progress = |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    };
+    let audit = stores.audit(&mut progress).await.context("KurrentDB cannot be held against its mirror")?;
+    bar.finish_and_clear();
+    Ok(audit.map(|audit| {
+        let shown = audit.findings.iter().map(ToString::to_string).collect();
+        let faults = Faults { count: audit.found, shown };
+        faults.check("kurrentdb", format!("{} events", audit.compared))
+    }))
 }
 
 /// The served views against what the log gives.

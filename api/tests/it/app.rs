@@ -223,18 +223,8 @@ impl TestApp {
         let base = format!("http://{}", server.address);
         let code = accounts::offer_set_up(&app).await.unwrap().unwrap();
         let (operator, next) = (String::new(), AtomicU64::new(0));
-        let mut test = Self {
-            app,
-            clock,
-            operator,
-            server: Some(server),
-            http,
-            base,
-            dir,
-            config,
-            next,
-            _database: database,
-        };
+        let mut test =
+            Self { app, clock, operator, server: Some(server), http, base, dir, config, next, database };
         let set_up = test.post("/v1/setup", "", &json!({"code": code, "name": "Olga"})).await;
         test.operator = set_up.id("token");
         test

@@ -40,7 +40,7 @@ pub struct World {
     server: Option<Child>,
     agents: Vec<Child>,
     http: reqwest::Client,
-    _database: Option<Arc<Database>>,
+    database: Option<Arc<Database>>,
 }
 
 impl Drop for World {
@@ -59,15 +59,17 @@ impl World {
         let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
         let (dir, mut settings) = (tempfile::tempdir().unwrap(), Vec::new());
         let first_port = 21_000 + 50 * BLOCKS.fetch_add(1, Ordering::Relaxed);
-        let _database = on_a_server().then(|| Arc::new(fixtures::postgres::server().fresh()));
-        settings.extend(_database.iter().map(|database| ("BERTH_DATABASE", database.url())));
-        Self { settings, dir, port, first_port, server: None, agents: Vec::new(), http, _database }
+        let database = on_a_server().then(|| Arc::new(fixtures::postgres::server().fresh()));
+        settings.extend(database.iter().map(|database| ("BERTH_DATABASE", database.url())));
+        Self { settings, dir, port, first_port, server: None, agents: Vec::new(), http, database }
     }
 
     /// The first node on a database.
     pub fn on(database: Arc<Database>) -> Self {
-        let settings = vec![("BERTH_DATABASE", database.url())];
-        Self { settings, _database: Some(database), ..Self::new() }
+        let mut first = Self::new();
+        first.settings = vec![("BERTH_DATABASE", database.url())];
+        first.database = Some(database);
+        first
     }
 
     /// Another node on the same database, with the same keys and a gateway of its own name.
@@ -270,7 +272,7 @@ async fn killing_the_server_again_and_again_loses_nothing_and_doubles_nothing() 
             server: None,
             agents: vec![],
             http: world.http.clone(),
-            _database: None,
+            database: None,
         };
         let (devices, shop, renter) = (devices.clone(), shop.clone(), renter.clone());
         let buyer =

@@ -29,10 +29,15 @@ async fn what_one_node_writes_the_others_read_at_once_and_follow_up() {
     let other = one.join(ahead(0)).await;
     let owner = one.account(&["owner"], None).await;
     let device = other.offered(&owner).await;
-    let (shop, renter) = (other.account(&["marketplace"], Some("shop")).await, one.account(&["renter"], None).await);
+    let (shop, renter) =
+        (other.account(&["marketplace"], Some("shop")).await, one.account(&["renter"], None).await);
     let begun = Instant::now();
     let contract = other.rental(&shop, &renter, &device).await;
-    assert!(begun.elapsed() < Duration::from_secs(5), "the steward of one node serves all: {:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "the steward of one node serves all: {:?}",
+        begun.elapsed()
+    );
     one.settle().await;
     for node in [&one, &other] {
         let seen = node.get(&format!("/v1/contracts/{contract}"), &renter.token).await.ok();
@@ -94,7 +99,9 @@ async fn nodes_whose_clocks_differ_agree_on_the_books() {
         let contract = there.rental(&shop, &renter, &device).await;
         let path = format!("/v1/contracts/{contract}");
         let quote = here.get(&format!("{path}/refund-quote"), &renter.token).await.ok();
-        here.post(&format!("{path}/termination"), &renter.token, &json!({ "quoted_at": quote["at"] })).await.ok();
+        here.post(&format!("{path}/termination"), &renter.token, &json!({ "quoted_at": quote["at"] }))
+            .await
+            .ok();
     }
     one.settle().await;
     for node in [&one, &other] {
@@ -134,7 +141,11 @@ async fn marketplace(first: &World, node: &mut World) -> Marketplace {
 }
 
 /// Buys at `node` until then, ends everything, and holds the books against what was acknowledged.
-async fn prove(node: &World, market: &Marketplace, acknowledged: &std::collections::BTreeMap<String, (u16, Value)>) {
+async fn prove(
+    node: &World,
+    market: &Marketplace,
+    acknowledged: &std::collections::BTreeMap<String, (u16, Value)>,
+) {
     all_ends_are_reached(node, &market.auditor, &market.devices, &market.owner).await;
     settle_everything(node, &market.shop).await;
     books_are_right(&node.events(), acknowledged);

@@ -5,8 +5,8 @@
 //! What is on its way at once are appends to different streams that follow each other.
 //!
 //! # Correctness
-//! - An append names the revision that the source has, and its answer must be the source's position: whatever else writes
-//!   to the target meanwhile is noticed at once, and nothing is written after it.
+//! - An append names the revision that the source has, and its answer must be the source's position, where it is known at
+//!   once: whatever else writes to the target meanwhile is noticed, and nothing is written after it. The comparison judges.
 //! - A copy that was cut off goes on after the last event that the target holds, if it is the source's there. Appends that
 //!   were on their way are found again by their ids.
 //! - Memory is bounded by two pages.
@@ -89,6 +89,7 @@ pub async fn copy(
         }
         next = end;
     }
+    to.settled().await?;
     report(next, total.max(next));
     Ok(next)
 }
@@ -176,11 +177,11 @@ fn waves(page: Vec<Recorded>, together: usize) -> Vec<Vec<(Position, Append)>> {
 
 async fn store(to: &dyn EventLog, position: Position, append: Append) -> Result<(), CopyError> {
     for attempt in 0.. {
-        match to.append(append.clone()).await {
-            Ok(Appended { first, .. }) if first == position => return Ok(()),
-            Ok(Appended { first, .. }) => {
+        match to.bring(append.clone()).await {
+            Ok(Some(Appended { first, .. })) if first != position => {
                 return Err(CopyError::NotAlone { expected: position, found: first });
             }
+            Ok(_) => return Ok(()),
             Err(AppendError::OutcomeUnknown | AppendError::Overloaded) if attempt < REPEATS => {
                 tokio::time::sleep(PAUSE).await;
             }

@@ -285,6 +285,14 @@ impl EventLog for KurrentLog {
         tokio::spawn(appending).await.unwrap_or(Err(AppendError::OutcomeUnknown))
     }
 
+    async fn bring(&self, append: Append) -> Result<Option<Appended>, AppendError> {
+        self.send(append).await.map(|()| None)
+    }
+
+    async fn settled(&self) -> Result<(), LogError> {
+        Self::settled(self).await.map_err(|e| LogError::Storage(e.to_string()))
+    }
+
     async fn read_stream(
         &self,
         stream: &StreamName,
