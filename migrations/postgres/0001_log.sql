@@ -8,8 +8,8 @@ create table streams (
 );
 
 create table events (
-    -- Place in the whole log, dense from 0 in commit order: chosen under the lock of `append_to_log`, as one more than the
-    -- highest there is. So a batch that is rolled back leaves no gap, and nothing can appear behind a reader.
+    -- Place in the whole log, dense from 0 in commit order: chosen under the lock of `append_to_log`, as one more than
+    -- the highest there is. So a batch that is rolled back leaves no gap, and nothing can appear behind a reader.
     position bigint primary key check (position >= 0),
     -- Of `streams`; not declared so, because the check costs a look-up and a row lock for every event, and only the
     -- function below inserts.
@@ -47,8 +47,8 @@ create trigger events_are_never_changed before update or delete or truncate on e
     for each statement execute function events_are_never_changed();
 
 -- A batch of appends, each to a stream of its own, in one call, so that the lock is never held while a client thinks.
--- The first arrays have one element for each append (-1 is expected of a stream that does not exist); the others one for
--- each event, append by append: whose it is (from 1), its place in the append (from 0), and its columns.
+-- The first arrays have one element for each append (-1 is expected of a stream that does not exist); the others one
+-- for each event, append by append: whose it is (from 1), its place in the append (from 0), and its columns.
 --
 -- Answers, for each append that fits, the positions of its first and last event; for each other the stream's last
 -- revision (-1: none) and, in a second row, where its events stand if the very same append came before.
@@ -69,19 +69,21 @@ declare
 begin
     perform pg_advisory_xact_lock(1114797160);
 
-    select array_agg(id order by ord), array_agg(last order by ord),
-        array_agg(case when fits then next + before else -1 end order by ord)
-    into ids, lasts, firsts
-    from (
-        select ord, coalesce(id, case when wanted = -1 then nextval('streams_id_seq') end) as id, last, last = wanted as fits,
+    with found as materialized (
+        select g.ord, g.wanted, g.many, s.id,
+            coalesce((select max(revision) from events where stream = s.id), -1) as last
+        from unnest(names, expected, counts) with ordinality as g (name, wanted, many, ord)
+        left join streams s on s.name = g.name
+    ), placed as (
+        select ord, last, last = wanted as fits,
+            coalesce(id, case when wanted = -1 then nextval('streams_id_seq') end) as id,
             sum(case when last = wanted then many else 0 end) over (order by ord) - many as before
-        from (
-            select g.ord, g.wanted, g.many, s.id,
-                coalesce((select max(revision) from events where stream = s.id), -1) as last
-            from unnest(names, expected, counts) with ordinality as g (name, wanted, many, ord)
-            left join streams s on s.name = g.name
-        ) found
-    ) placed, (select coalesce(max(position) + 1, 0) as next from events) head;
+        from found
+    )
+    select array_agg(id order by ord), array_agg(last order by ord),
+        array_agg(case when fits then head.next + before else -1 end order by ord)
+    into ids, lasts, firsts
+    from placed, (select coalesce(max(position) + 1, 0) as next from events) head;
 
     if -1 = any (lasts) then
         insert into streams (id, name)

@@ -3,8 +3,8 @@
 //! # Shape
 //! One task of each node writes. It takes every append that waits and gives them to the database in one call of one
 //! function, which is one transaction: it takes a lock, checks every append against its stream, inserts what fits and
-//! answers for each. Reads run on a few connections beside it. Nodes tell each other of appends by `NOTIFY`, outside the
-//! transaction and at most once in a while ([`signal`]); whoever follows also looks by himself.
+//! answers for each. Reads run on a few connections beside it. Nodes tell each other of appends by `NOTIFY`, outside
+//! the transaction and at most once in a while ([`signal`]); whoever follows also looks by himself.
 //!
 //! # Correctness
 //! - The lock is held from before positions are chosen until the commit, so positions are dense, in commit order, and

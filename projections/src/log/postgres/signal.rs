@@ -6,7 +6,10 @@
 
 use std::{future::Future, time::Duration};
 
-use sqlx::{PgConnection, PgPool, postgres::PgListener};
+use sqlx::{
+    ConnectOptions, PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgListener},
+};
 use tokio::{
     sync::watch,
     task::{AbortHandle, JoinHandle},
@@ -101,11 +104,16 @@ impl Notifier {
     /// Connects when there is something to say.
     pub fn start(postgres: Postgres, channel: &'static str) -> Self {
         let (latest, mut news) = watch::channel(String::new());
+        // A hint need not be on the disk.
+        let options = postgres.options().clone().options([("synchronous_commit", "off")]);
         let task = tokio::spawn(async move {
             let mut connection = None;
-            while news.changed().await.is_ok() {
+            let mut again = false;
+            while again || news.changed().await.is_ok() {
                 let said = news.borrow_and_update().clone();
-                match timeout(PATIENCE, say(&postgres, connection.take(), channel, &said)).await {
+                let done = timeout(PATIENCE, say(&options, connection.take(), channel, &said)).await;
+                again = !matches!(done, Ok(Ok(_)));
+                match done {
                     Ok(Ok(open)) => {
                         connection = Some(open);
                         sleep(DEBOUNCE).await;
@@ -127,16 +135,16 @@ impl Notifier {
 }
 
 async fn say(
-    postgres: &Postgres,
+    options: &PgConnectOptions,
     open: Option<PgConnection>,
     channel: &str,
     what: &str,
-) -> Result<PgConnection, String> {
+) -> Result<PgConnection, sqlx::Error> {
     let mut connection = match open {
         Some(connection) => connection,
-        None => postgres.connect().await.map_err(|e| e.to_string())?,
+        None => options.connect().await?,
     };
     let notify = sqlx::query("select pg_notify($1, $2)").bind(channel).bind(what);
-    notify.execute(&mut connection).await.map_err(|e| e.to_string())?;
+    notify.execute(&mut connection).await?;
     Ok(connection)
 }
