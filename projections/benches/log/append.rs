@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use domain::event::{Events, StreamName};
@@ -29,7 +29,7 @@ const LENGTH: u64 = 20;
 const BATCHES: [(u64, f64); 3] = [(1, 0.9), (64, 0.8), (256, 0.6)];
 
 /// A payload of the work.
-fn payload(n: u64) -> Vec<u8> {
+pub fn payload(n: u64) -> Vec<u8> {
     let rental = Rental { segments: n, end: n * 3600, paid: 0 };
     let extend = Extend { contract: u128::from(n) << 64 | u128::from(n), seconds: 3600 };
     rental.decide(extend).expect("long enough").payload()
@@ -104,20 +104,34 @@ fn insert(raw: &Connection, batch: u64, rows: &[Vec<u8>]) -> f64 {
 }
 
 /// A log, and for each of the streams that are appended to in turn how many it followed and how long it is.
-struct Streams {
-    log: Arc<SqliteLog>,
+pub struct Streams {
+    log: Arc<dyn EventLog>,
     slots: Arc<Vec<[AtomicU64; 2]>>,
     payloads: Arc<Vec<Vec<u8>>>,
 }
 
 impl Streams {
     async fn open(path: &Path, payloads: Arc<Vec<Vec<u8>>>) -> Self {
-        let log = Arc::new(SqliteLog::open(path).await.expect("a log opens"));
+        Self::of(Arc::new(SqliteLog::open(path).await.expect("a log opens")), payloads)
+    }
+
+    /// Streams of an empty log.
+    pub fn of(log: Arc<dyn EventLog>, payloads: Arc<Vec<Vec<u8>>>) -> Self {
         Self { log, slots: Arc::new((0..STREAMS).map(|_| Default::default()).collect()), payloads }
+    }
+
+    /// Other streams than those that [`Streams::of`] begins with.
+    pub fn apart(&self) {
+        self.slots.iter().for_each(|[before, _]| before.store(1 << 20, Ordering::Relaxed));
     }
 
     /// `tasks` tasks append `each` events at a time for a while; events per second.
     async fn run(&self, tasks: u64, each: u64) -> f64 {
+        self.run_for(SLICE, tasks, each).await
+    }
+
+    /// As [`Streams::run`], for so long.
+    pub async fn run_for(&self, slice: Duration, tasks: u64, each: u64) -> f64 {
         let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let start = Instant::now();
         let mut running = JoinSet::new();
@@ -149,7 +163,7 @@ impl Streams {
                 }
             });
         }
-        tokio::time::sleep(SLICE).await;
+        tokio::time::sleep(slice).await;
         let rate = done.load(Ordering::Relaxed) as f64 / start.elapsed().as_secs_f64();
         stop.store(true, Ordering::Relaxed);
         running.join_all().await;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    ffi::OsStr,
     io::{BufRead, BufReader, Lines, Write},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
@@ -40,7 +41,7 @@ pub async fn run() {
     };
     let folder = folder();
     let mut berth = Berth::open(&folder.path().join("log.db")).await;
-    let mut peers = POOLS.map(|pool| Peer::start(&peer, &folder.path().join(format!("peer{pool}.db")), pool));
+    let mut peers = POOLS.map(|pool| Peer::start(&peer, folder.path().join(format!("peer{pool}.db")), pool));
     // Until every write-ahead file has its size: a server runs for weeks.
     warm_up(30_000.0, async || berth.measure(256, SLICE).await).await;
     for peer in &mut peers {
@@ -72,7 +73,7 @@ pub async fn run() {
 type States = Mutex<HashMap<StreamName, (Rental, Option<Revision>)>>;
 
 /// This side: a log and the states kept beside it.
-struct Berth {
+pub struct Berth {
     log: Arc<dyn EventLog>,
     states: Arc<States>,
     run: u64,
@@ -80,15 +81,16 @@ struct Berth {
 
 impl Berth {
     async fn open(path: &Path) -> Self {
-        Self {
-            log: Arc::new(SqliteLog::open(path).await.expect("a log opens")),
-            states: Arc::default(),
-            run: 0,
-        }
+        Self::of(Arc::new(SqliteLog::open(path).await.expect("a log opens")))
+    }
+
+    /// Commands on an empty log.
+    pub fn of(log: Arc<dyn EventLog>) -> Self {
+        Self { log, states: Arc::default(), run: 0 }
     }
 
     /// Commands per second.
-    async fn measure(&mut self, clients: u64, slice: Duration) -> f64 {
+    pub async fn measure(&mut self, clients: u64, slice: Duration) -> f64 {
         self.run += 1;
         let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let start = Instant::now();
@@ -140,16 +142,17 @@ async fn execute(log: &dyn EventLog, states: &States, client: u64, n: u64) {
 }
 
 /// The other side: a process that waits for orders.
-struct Peer {
+pub struct Peer {
     process: Child,
     orders: Option<ChildStdin>,
     answers: Lines<BufReader<ChildStdout>>,
 }
 
 impl Peer {
-    fn start(program: &Path, file: &Path, connections: u64) -> Self {
+    /// On a SQLite file, or a PostgreSQL database by its address.
+    pub fn start(program: &Path, store: impl AsRef<OsStr>, connections: u64) -> Self {
         let mut process = Command::new(program)
-            .arg(file)
+            .arg(store)
             .args([connections, EACH].map(|n| n.to_string()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -160,7 +163,7 @@ impl Peer {
     }
 
     /// Commands per second.
-    fn measure(&mut self, clients: u64, slice: Duration) -> f64 {
+    pub fn measure(&mut self, clients: u64, slice: Duration) -> f64 {
         let orders = self.orders.as_mut().expect("open until the end");
         writeln!(orders, "{clients} {}", slice.as_millis()).expect("the peer listens");
         let answer = self.answers.next().expect("the peer answers").expect("text");
@@ -178,7 +181,7 @@ impl Drop for Peer {
 }
 
 /// Builds the peer, which is a workspace of its own.
-fn build() -> Result<PathBuf, String> {
+pub fn build() -> Result<PathBuf, String> {
     let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("../peer");
     let status = Command::new(env!("CARGO"))
         .args(["build", "--release", "--locked", "--quiet", "--manifest-path"])

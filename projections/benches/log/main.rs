@@ -1,6 +1,7 @@
-//! The embedded log against the limit of the disk and against its peer, side by side in one run.
+//! The log against the limit of the disk, against plain inserts and against its peer, side by side in one run.
 //!
-//! `cargo bench -p berth-projections --bench log`; about two minutes, and once longer to build the peer.
+//! `cargo bench -p berth-projections --bench log`; about four minutes, and once longer to build the peer. With a word
+//! behind `--`, only what has it in its name: `append`, `command`, `replay`, `postgres`.
 //!
 //! Every line compares two things that were measured alternately, round by round, on the same disk; the numbers are
 //! medians over the rounds, after a warm-up that gives every write-ahead file its size. All commits are
@@ -17,12 +18,21 @@
 //! - **replay**: 1,100,000 events of 100,000 rentals through [`EventLog::read_all`], decoded and folded into their
 //!   contracts, one page read ahead, a tenth of them at a time; events per second. The reference steps over the same
 //!   rows and looks at every column.
+//! - **postgres**: the same on a PostgreSQL server of its own, with `fsync`, on the same disk. *Clients*: that many tasks
+//!   append one event each to a stream of their own, through one log; the reference are that many connections (or as
+//!   many as are named), each inserting single rows into a table of the same columns and indexes. *Command* is as above,
+//!   against `postgres-es`. *Catch-up* reads and decodes all that was written, one page ahead; the reference is the
+//!   number of events it must reach. *Two nodes* read the log from two logs on runtimes of one thread each, one page
+//!   after the other; the reference is one of them alone. In between two nodes write and a third follows and counts.
+//!   The slower the disk, the nearer 32 clients come to 32 connections: both then do 32 commits in one flush. Another
+//!   disk is named by `BERTH_BENCH_FOLDER`.
 //!
 //! [`EventLog::read_all`]: projections::log::EventLog::read_all
 
 mod append;
 mod command;
 mod event;
+mod postgres;
 mod replay;
 mod table;
 mod work;
@@ -60,5 +70,8 @@ fn main() {
     }
     if wanted("replay") {
         runtime.block_on(replay::run());
+    }
+    if wanted("postgres") {
+        runtime.block_on(postgres::run());
     }
 }

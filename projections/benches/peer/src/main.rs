@@ -1,6 +1,6 @@
-//! Runs the commands of the benchmark through `cqrs-es` with `sqlite-es`, at `synchronous=FULL`.
+//! Runs the commands of the benchmark through `cqrs-es`: with `sqlite-es` at `synchronous=FULL`, or `postgres-es`.
 //!
-//! `log-peer FILE CONNECTIONS COMMANDS-PER-RENTAL` reads lines of `CLIENTS MILLISECONDS` and answers each with how many
+//! `log-peer FILE|ADDRESS CONNECTIONS COMMANDS-PER-RENTAL` reads lines of `CLIENTS MILLISECONDS` and answers each with how many
 //! commands were done in how many seconds.
 
 #[path = "../../log/work.rs"]
@@ -16,10 +16,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cqrs_es::{Aggregate, AggregateError, DomainEvent, event_sink::EventSink};
+use cqrs_es::{Aggregate, AggregateError, CqrsFramework, DomainEvent, EventStore, event_sink::EventSink};
+use postgres_es::postgres_cqrs;
 use serde::{Deserialize, Serialize};
-use sqlite_es::{SqliteCqrs, sqlite_cqrs};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlite_es::sqlite_cqrs;
+use sqlx::{
+    postgres::PgPoolOptions,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
 use work::{Extend, Extended, Rental, TermTooShort};
 
 const SCHEMA: &str = "create table if not exists events
@@ -33,6 +37,19 @@ const SCHEMA: &str = "create table if not exists events
   metadata       text                          not null,
   primary key (aggregate_type, aggregate_id, sequence)
 ) strict";
+
+/// As in its `db/init.sql`.
+const POSTGRES: &str = "create table events
+(
+    aggregate_type text                         not null,
+    aggregate_id   text                         not null,
+    sequence       bigint check (sequence >= 0) not null,
+    event_type     text                         not null,
+    event_version  text                         not null,
+    payload        json                         not null,
+    metadata       json                         not null,
+    primary key (aggregate_type, aggregate_id, sequence)
+)";
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
@@ -76,20 +93,36 @@ async fn run() {
     let arguments: Vec<String> = env::args().collect();
     let [_, file, connections, each] = &arguments[..] else { panic!("three arguments are needed") };
     let (connections, each): (u32, u64) = (connections.parse().unwrap(), each.parse().unwrap());
-    let options = SqliteConnectOptions::new()
-        .filename(file)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(Duration::from_secs(60));
-    let pool = SqlitePoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(Duration::from_secs(60))
-        .connect_with(options)
-        .await
-        .unwrap();
-    sqlx::query(SCHEMA).execute(&pool).await.unwrap();
-    let cqrs = Arc::new(sqlite_cqrs::<Rental>(pool, vec![], ()));
+    if file.starts_with("postgres:") {
+        let options =
+            PgPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(60));
+        let pool = options.connect(file).await.unwrap();
+        sqlx::query(POSTGRES).execute(&pool).await.unwrap();
+        answer(Arc::new(postgres_cqrs::<Rental>(pool, vec![], ())), each).await;
+    } else {
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(Duration::from_secs(60));
+        let pool = SqlitePoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(Duration::from_secs(60))
+            .connect_with(options)
+            .await
+            .unwrap();
+        sqlx::query(SCHEMA).execute(&pool).await.unwrap();
+        answer(Arc::new(sqlite_cqrs::<Rental>(pool, vec![], ())), each).await;
+    }
+}
+
+type Cqrs<S> = Arc<CqrsFramework<Rental, S>>;
+
+async fn answer<S: EventStore<Rental> + 'static>(cqrs: Cqrs<S>, each: u64)
+where
+    S::AC: Send,
+{
     for (run, line) in std::io::stdin().lines().enumerate() {
         let line = line.unwrap();
         let (clients, milliseconds) = line.split_once(' ').unwrap();
@@ -99,13 +132,16 @@ async fn run() {
     }
 }
 
-async fn measure(
-    cqrs: &Arc<SqliteCqrs<Rental>>,
+async fn measure<S: EventStore<Rental> + 'static>(
+    cqrs: &Cqrs<S>,
     run: u64,
     clients: u64,
     milliseconds: u64,
     each: u64,
-) -> (u64, f64) {
+) -> (u64, f64)
+where
+    S::AC: Send,
+{
     let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let start = Instant::now();
     let clients: Vec<_> = (0..clients)
