@@ -18,11 +18,11 @@
 //! - **replay**: 1,100,000 events of 100,000 rentals through [`EventLog::read_all`], decoded and folded into their
 //!   contracts, one page read ahead, a tenth of them at a time; events per second. The reference steps over the same
 //!   rows and looks at every column.
-//! - **postgres**: the same on a PostgreSQL server of its own, with `fsync`, on the same disk. *Clients*: that many tasks
-//!   append one event each to a stream of their own, through one log; the reference are that many connections (or as
-//!   many as are named), each inserting single rows into a table of the same columns and indexes. *Command* is as above,
-//!   against `postgres-es`. *Catch-up* reads and decodes all that was written, one page ahead; the reference is the
-//!   number of events it must reach. *Two nodes* read the log from two logs on runtimes of one thread each, one page
+//! - **postgres**: the same on a PostgreSQL server of its own, with `fsync`, on the same disk. *Clients*: that many
+//!   tasks append one event each to a stream of their own, through one log; the reference are that many connections (or
+//!   as many as are named), each inserting single rows into a table of the same columns and indexes. *Command* is as
+//!   above, against `postgres-es`. *Catch-up* reads and decodes all that was written, one page ahead; the reference is
+//!   the number of events it must reach. *Two nodes* read the log from two logs on runtimes of one thread each, one page
 //!   after the other; the reference is one of them alone. In between two nodes write and a third follows and counts.
 //!   The slower the disk, the nearer 32 clients come to 32 connections: both then do 32 commits in one flush. Another
 //!   disk is named by `BERTH_BENCH_FOLDER`.
