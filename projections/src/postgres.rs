@@ -147,7 +147,8 @@ impl Postgres {
     pub async fn prepare(&self) -> Result<(), PostgresError> {
         let mut connection = self.connect().await?;
         self.check(&mut connection).await?;
-        migrations().run(&mut connection).await.map_err(|e| self.failed(&e))
+        // `run` gives a future that no other thread may take over.
+        migrations().run_direct(None, &mut connection, false).await.map_err(|e| self.failed(&e))
     }
 
     /// Makes sure, without changing anything, that the schema is one that this program can read.
