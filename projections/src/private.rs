@@ -14,20 +14,27 @@
 mod accounts;
 mod alone;
 mod devices;
+mod gateways;
+mod heartbeats;
 mod idempotency;
 mod leases;
 mod logins;
+mod memories;
 mod nodes;
 mod openbazaar;
 mod outbox;
 mod passkeys;
 mod people;
+mod statuses;
 mod webhooks;
 
 pub use accounts::{NewToken, Token, TokenHolder};
 pub use alone::Alone;
+pub use gateways::{GatewayReport, MAX_GATEWAYS, ReportedGateway};
+pub use heartbeats::{GONE_S, Node};
 pub use idempotency::Begun;
 pub use logins::{CodePurpose, Login, Session};
+pub use memories::Memory;
 pub use openbazaar::LookedAt;
 pub use outbox::{Mail, MailEnd, NewMail};
 pub use passkeys::{Adding, MAX_PASSKEYS, Passkey};
