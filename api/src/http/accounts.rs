@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    answer::{Answer, CHANGING, IfMatch, Values},
+    answer::{Answer, IfMatch, Values, changing},
     auth::{Caller, Opener, Operator},
     extract::{Json, Path, Query},
     list::{List, Part},
@@ -208,7 +208,7 @@ pub async fn change_account(
     Json(ChangedPerson { name, email, refund_address, payout_address }): Json<ChangedPerson>,
 ) -> Result<Answer<Account>, Problem> {
     authorise_fully(&app, &caller, account).await?;
-    let _alone = CHANGING.lock().await;
+    let _alone = changing(&app).await?;
     let person = app.private.person(account).await?.ok_or_else(|| Problem::not_found("account"))?;
     condition.check_values(app.executor.load::<Ledger>(&account).await?.revision, values(&person))?;
     let texts = [

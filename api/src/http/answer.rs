@@ -16,8 +16,8 @@ use domain::{
     event::{Position, Revision},
     key::Digest,
 };
+use projections::private::Alone;
 use serde::Serialize;
-use tokio::sync::Mutex;
 
 use crate::{
     app::App,
@@ -28,8 +28,13 @@ use crate::{
 /// The header that says which position an answer wrote.
 pub const POSITION: HeaderName = HeaderName::from_static("berth-position");
 
-/// Held while values outside the ledger are compared and changed. One server runs on them.
-pub static CHANGING: Mutex<()> = Mutex::const_new(());
+/// Held while values outside the ledger are compared and changed, at whichever server.
+///
+/// # Errors
+/// When the private store fails.
+pub async fn changing(app: &App) -> Result<Alone, Problem> {
+    Ok(app.private.alone("changing").await?)
+}
 
 /// The part of an ETag that stands for values outside the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

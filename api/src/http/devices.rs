@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    answer::{Answer, CHANGING, IfMatch, Values},
+    answer::{Answer, IfMatch, Values, changing},
     auth::{Caller, DeviceKeeper, DeviceReader},
     extract::{Json, Path, Query},
     list::{List, Part},
@@ -282,7 +282,7 @@ pub async fn rename_device(
     condition: IfMatch,
     Json(DeviceName { name }): Json<DeviceName>,
 ) -> Result<Answer<Device>, Problem> {
-    let _alone = CHANGING.lock().await;
+    let _alone = changing(&app).await?;
     let revision = authorise(&app, &caller, device, &[Role::Operator]).await?;
     condition.check_values(revision, Values::of(&app.private.device_name(device).await?))?;
     devices::rename(&app, device, &name).await?;

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    answer::{Answer, CHANGING, IfMatch},
+    answer::{Answer, IfMatch, changing},
     auth::Operator,
     extract::{Json, Path, Query},
     list::{List, Part},
@@ -171,7 +171,7 @@ pub async fn remove_webhook(
     Path(webhook): Path<Uuid>,
     condition: IfMatch,
 ) -> Result<Answer<()>, Problem> {
-    let _alone = CHANGING.lock().await;
+    let _alone = changing(&app).await?;
     condition.check(Some(manage::find(&app, webhook).await?.revision))?;
     app.private.remove_webhook(webhook).await?;
     Ok(Answer::done(None))
@@ -187,7 +187,7 @@ pub async fn rotate_webhook_secret(
     Path(webhook): Path<Uuid>,
     condition: IfMatch,
 ) -> Result<Answer<Webhook>, Problem> {
-    let _alone = CHANGING.lock().await;
+    let _alone = changing(&app).await?;
     condition.check(Some(manage::find(&app, webhook).await?.revision))?;
     let issued = manage::rotate(&app, webhook, caller.command).await?;
     let revision = issued.webhook.revision;
@@ -204,7 +204,7 @@ pub async fn enable_webhook(
     Path(webhook): Path<Uuid>,
     condition: IfMatch,
 ) -> Result<Answer<Webhook>, Problem> {
-    let _alone = CHANGING.lock().await;
+    let _alone = changing(&app).await?;
     condition.check(Some(manage::find(&app, webhook).await?.revision))?;
     app.private.enable_webhook(webhook).await?;
     Ok(show(manage::find(&app, webhook).await?))

@@ -28,7 +28,7 @@ use crate::{
     accounts::{self, check_text},
     app::App,
     error::Problem,
-    http::{answer::CHANGING, extract::Path},
+    http::{answer::changing, extract::Path},
     leaving, logins,
 };
 
@@ -158,7 +158,7 @@ async fn change(
         }
     }
     let (refund_address, payout_address) = (Some(refund_address), Some(payout_address));
-    let _alone = CHANGING.lock().await;
+    let _alone = changing(&app).await?;
     let patch = PersonPatch { name: Some(name), email: None, refund_address, payout_address };
     app.private.change_person(member.account(), &patch).await?;
     Ok(done("/account", "changed"))

@@ -16,7 +16,7 @@ use crate::{
     app::App,
     devices,
     error::Problem,
-    http::{answer::CHANGING, extract::Path},
+    http::{answer::changing, extract::Path},
 };
 
 /// A name.
@@ -35,7 +35,7 @@ pub(super) async fn rename(
 ) -> Result<Response, Failure> {
     kept(&app, &member, device).await?;
     let renamed = {
-        let _alone = CHANGING.lock().await;
+        let _alone = changing(&app).await?;
         devices::rename(&app, device, name.trim()).await
     };
     match renamed {
