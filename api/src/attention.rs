@@ -15,7 +15,7 @@ pub async fn seen_to(app: &App, subject: &str, what: &str) -> Result<(), Problem
     if let Some(device) = device_of(subject) {
         app.reports.forget(device, what);
         if what == CLONED {
-            app.clones.forget(device);
+            app.clones.forget(&app.private, device).await?;
             app.feed.wake(device);
         }
     }

@@ -41,6 +41,7 @@ pub mod pages;
 pub mod passkeys;
 pub mod payouts;
 pub mod polls;
+pub mod remembered;
 pub mod reports;
 pub mod roles;
 pub mod scheduler;

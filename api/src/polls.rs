@@ -84,7 +84,7 @@ pub async fn answer(
         let lease = loaded.state.lease().filter(|lease| lease.granted.device_key == request.device_key);
         let known = signed && lease.is_some();
         if known && !arrived {
-            noted = app.clones.note(device, &request);
+            noted = app.clones.note(&app.private, device, &request).await?;
         }
         if known && !arrived && noted == Noted::Another {
             tracing::error!(%device, boot_id = %request.boot_id, "{CLONED}");

@@ -150,7 +150,7 @@ pub async fn check_in(
     if state.live_lease().ok_or(DeviceRefusal::NotLeased)?.device_key != check_in.device_key {
         return Err(DeviceRefusal::LeaseHeld.into());
     }
-    if !app.check_ins.count(caller.device, &check_in) {
+    if !app.check_ins.count(&app.private, caller.device, &check_in).await? {
         let action = "send a check-in with a higher count, or of the boot that runs now";
         let detail = "the check-in was counted before, or is of an earlier boot";
         return Err(Problem::new(StatusCode::CONFLICT, "message-replayed", detail, action));
