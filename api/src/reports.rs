@@ -2,7 +2,8 @@
 //!
 //! # Correctness
 //! Only what the key that holds the lease has signed gets here. The list is written when a report changes and not at
-//! every poll; what stands on it from before a restart is read at the start, so that its end is noticed.
+//! every poll. A server that has the store for itself remembers what it listed, and reads at its start what stands there
+//! from before. Where others list reports too, or take them off, the list itself is asked at every poll.
 
 use std::{
     collections::HashMap,
@@ -73,10 +74,21 @@ pub async fn take(
     is_let: bool,
 ) -> Result<(), PrivateError> {
     let what = trouble(reported, is_let);
-    let Some(before) = app.reports.replace(device, what.as_ref()) else { return Ok(()) };
     let subject = format!("device-{device}");
-    if let Some(before) = before {
-        app.private.end_attention(&subject, &before).await?;
+    let over = if app.private.is_shared() {
+        let mut listed = app.private.attention_of(&subject, PREFIX).await?;
+        let stands = listed.len();
+        listed.retain(|listed| Some(listed) != what.as_ref());
+        if stands == usize::from(what.is_some()) && listed.is_empty() {
+            return Ok(());
+        }
+        listed
+    } else {
+        let Some(before) = app.reports.replace(device, what.as_ref()) else { return Ok(()) };
+        before.into_iter().collect()
+    };
+    for over in over {
+        app.private.end_attention(&subject, &over).await?;
     }
     let Some(what) = what else { return Ok(()) };
     tracing::warn!(%device, report = %what, "a device calls for a human");
