@@ -7,8 +7,10 @@
 //! # Correctness
 //! Nothing is told before the log's end was reached once: between the view's checkpoint and the end, a lease that is over
 //! would seem to live for a moment. Afterwards changes are told in the log's order. A version that is too old, or
-//! that another start of a server told, gets everything anew, so a gateway can never miss an end. A log that cannot be read
-//! for [`VOUCHED`] is vouched for no longer.
+//! that another start of a server told, gets everything anew, so a gateway can never miss an end. A server that is behind
+//! the one that told a gateway last tells it nothing until it has caught up; only when it does not within [`BEHIND`], the
+//! log was put back to an older state, and what it holds now is told. A log that cannot be read for [`VOUCHED`] is vouched
+//! for no longer.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -40,6 +42,8 @@ const POLL: Duration = Duration::from_millis(250);
 const RETRY: Duration = Duration::from_millis(250);
 /// How long the last reading stands when the log cannot be read.
 const VOUCHED: Duration = Duration::from_secs(30);
+/// How long a server may be behind another that reads the same log.
+const BEHIND: Duration = Duration::from_secs(10);
 /// Changes remembered for gateways that were away for a moment.
 const MAX_CHANGES: usize = 10_000;
 
@@ -99,6 +103,21 @@ struct State {
     /// Changes before this version are not remembered.
     floor: Position,
     source: Uuid,
+    /// The newest version that a gateway was told elsewhere and that was not reached here, and since when.
+    behind: Option<(Position, Instant)>,
+}
+
+impl State {
+    /// Whether another server may have told more than what is known here at `now`.
+    fn is_behind(&mut self, now: Position, told: Position) -> bool {
+        self.behind.take_if(|(version, _)| *version <= now);
+        if told <= now {
+            return false;
+        }
+        let (version, since) = self.behind.get_or_insert_with(|| (told, Instant::now()));
+        *version = told.max(*version);
+        since.elapsed() < BEHIND
+    }
 }
 
 /// The live leases of all gateways.
@@ -126,11 +145,15 @@ impl Leases {
         self.version.subscribe()
     }
 
-    /// What changed at a gateway since the news `(source, version)`; `None` while the log cannot be read.
+    /// What changed at a gateway since the news `(source, version)`; `None` while the log cannot be read, or is not read as
+    /// far as by the server that told them, if there are `others`.
     #[must_use]
-    pub fn since(&self, gateway: &GatewayName, told: Option<(Uuid, Position)>) -> Option<News> {
-        let state = self.state();
+    pub fn since(&self, gateway: &GatewayName, told: Option<(Uuid, Position)>, others: bool) -> Option<News> {
+        let mut state = self.state();
         let now = (*self.version.borrow())?;
+        if told.is_some_and(|(_, version)| others && state.is_behind(now, version)) {
+            return None;
+        }
         let source = state.source;
         let mut news = News { source, version: now, whole: false, live: Vec::new(), ended: Vec::new() };
         let told = told.filter(|(by, since)| *by == source && (state.floor..=now).contains(since));
@@ -294,7 +317,8 @@ async fn begin(app: &App) -> anyhow::Result<Position> {
         }
     }
     let source = app.fresh_id();
-    *app.leases.state() = State { live, lost, changes: VecDeque::new(), floor: checkpoint, source };
+    *app.leases.state() =
+        State { live, lost, changes: VecDeque::new(), floor: checkpoint, source, behind: None };
     Ok(checkpoint)
 }
 
@@ -309,4 +333,26 @@ fn live_lease(row: DeviceRow) -> Option<LiveLease> {
         subdomain: subdomain?,
         device_key: device_key?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_is_behind_tells_nothing_until_it_has_caught_up_or_the_log_was_put_back() {
+        let (leases, gateway) = (Leases::default(), "north".parse().unwrap());
+        let elsewhere = Uuid::from_u128(1);
+        let told = |version, others| leases.since(&gateway, Some((elsewhere, version)), others);
+        assert_eq!(told(12, true), None, "nothing is known");
+        leases.version.send_replace(Some(10));
+        assert!(told(10, true).is_some_and(|news| news.whole));
+        assert!(told(12, false).is_some_and(|news| news.whole), "who could have told more?");
+        assert_eq!(told(12, true), None);
+        leases.version.send_replace(Some(12));
+        assert!(told(12, true).is_some_and(|news| news.whole));
+        assert_eq!(told(20, true), None);
+        tokio::time::advance(BEHIND).await;
+        assert!(told(20, true).is_some_and(|news| news.whole), "the log is shorter than it was");
+    }
 }

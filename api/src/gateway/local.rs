@@ -54,7 +54,7 @@ pub async fn follow(app: App, gateway: Gateway, stop: CancellationToken) {
     let name = gateway.shared().settings.name.clone();
     loop {
         changed.mark_unchanged();
-        if let Some(news) = app.leases.since(&name, told) {
+        if let Some(news) = app.leases.since(&name, told, false) {
             told = Some((news.source, news.version));
             gateway.take(&news);
         }
@@ -74,7 +74,7 @@ pub async fn report(app: App, gateway: Gateway, stop: CancellationToken) {
         let name = &gateway.shared().settings.name;
         let (announcement, tunnels) = (announcement(&gateway, &section, instance), tunnels(&gateway));
         if let Err(e) = gateways::report(&app, name, announcement, tunnels).await {
-            tracing::warn!(error = %e, "what was heard over tunnels cannot be written down; trying again");
+            tracing::warn!(error = %e, todo = e.action(), "the gateway's report cannot be taken; trying again");
         }
         tokio::select! {
             () = stop.cancelled() => return,

@@ -102,7 +102,8 @@ pub async fn lease_news(
     let mut changed = app.leases.watch();
     loop {
         changed.mark_unchanged();
-        let news = app.leases.since(&gateway, source.zip(after)).ok_or_else(Problem::overloaded)?;
+        let told = app.leases.since(&gateway, source.zip(after), app.private.is_shared());
+        let news = told.ok_or_else(Problem::overloaded)?;
         let over = tokio::time::Instant::now() >= deadline || app.stop.is_cancelled();
         if news.whole || over || !news.live.is_empty() || !news.ended.is_empty() {
             return Ok(Answer::ok(news));
