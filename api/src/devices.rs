@@ -28,7 +28,7 @@ use crate::{
     clock::{fresh_secret, random_bytes},
     error::Problem,
     execute::{By, Done, ExecuteError},
-    halves,
+    gateways, halves,
     polls::tombstone,
     roles::{Part, Roles},
 };
@@ -246,6 +246,10 @@ async fn lease_port(
     let mut refusal = None;
     let roles = app.config.roles.parse::<Roles>().map_err(|e| Problem::internal(&e))?;
     let own = roles.has(Part::Gateway).then_some(&app.config.gateway);
+    if app.gateways.ranges(&app.leases.counts(), None).is_empty() {
+        // One may have reported to another server a moment ago.
+        gateways::refresh(app).await?;
+    }
     for range in app.gateways.ranges(&app.leases.counts(), own) {
         let (subdomain, first, last) = (Subdomain::of(device, epoch), range.first, range.last);
         let command = GatewayCommand::LeasePort { device, epoch, subdomain, first, last };

@@ -2,17 +2,21 @@
 //!
 //! # Shape
 //! A gateway in this process reports by a call, one of its own by a request; both every few seconds. What they report is
-//! kept in memory: it is news, not truth.
+//! kept in memory: it is news, not truth. Servers on one store tell each other through it ([`shared`]).
 //!
 //! # Correctness
 //! A tunnel over which a device was heard is a sign of life of it, as a poll is; a report that says nothing of a device
 //! says nothing. A gateway that is silent for [`SILENT_AFTER`] gets no more leases, and its tunnels are not known to be up.
+
+mod shared;
 
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
+
+pub use shared::refresh;
 
 use axum::http::StatusCode;
 use domain::{
@@ -21,7 +25,7 @@ use domain::{
     time::Time,
     wire::GatewayAddress,
 };
-use projections::private::Attention;
+use projections::private::{Attention, MAX_GATEWAYS, Private};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -33,8 +37,6 @@ use crate::{app::App, config, devices, error::Problem};
 pub const SILENT_AFTER: Duration = Duration::from_secs(30);
 /// A tunnel over which nothing was heard for longer, in seconds, is no sign of life.
 const FRESH_S: u64 = 60;
-/// Gateways that are known at once.
-const MAX_GATEWAYS: usize = 1_000;
 /// Tunnels in one report.
 pub const MAX_TUNNELS: usize = 70_000;
 
@@ -130,6 +132,7 @@ pub struct Range {
 struct State {
     gateways: BTreeMap<GatewayName, Known>,
     tunnels: HashMap<DeviceId, (GatewayName, Instant, TunnelReport)>,
+    told: HashMap<GatewayName, shared::Told>,
 }
 
 /// The gateways that are there.
@@ -141,7 +144,7 @@ impl Gateways {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Every gateway heard of since this server's start.
+    /// Every gateway heard of since this server's start, or within a day by servers that share a store.
     #[must_use]
     pub fn all(&self) -> BTreeMap<GatewayName, Known> {
         self.state().gateways.clone()
@@ -222,55 +225,88 @@ impl Gateways {
     }
 
     /// Takes what a gateway says; whether that is news, or why it cannot be.
-    fn take(
+    async fn take(
         &self,
+        private: &Private,
         name: &GatewayName,
         announcement: Announcement,
         tunnels: &[TunnelReport],
         now: Time,
     ) -> Result<bool, Problem> {
+        if private.is_shared() {
+            self.write(private, name, &announcement, tunnels, now).await?;
+        }
         let mut state = self.state();
-        let another = |known: &Known| {
-            let key = known.announcement.host_key;
-            known.is_there() && !known.announcement.draining && key != announcement.host_key
-        };
-        if state.gateways.get(name).is_some_and(another) {
-            let detail = format!("another gateway named {name} is there, with another SSH key");
-            let action = "give each gateway a name of its own, or wait half a minute until the other is gone";
-            return Err(Problem::new(StatusCode::CONFLICT, "gateway-name-taken", detail, action));
+        if !private.is_shared() {
+            refuse(name, &announcement, &state.gateways)?;
         }
-        // One address leads to one lease.
-        let overlaps = |(other, known): &(&GatewayName, &Known)| {
-            let theirs = &known.announcement;
-            *other != name
-                && known.is_there()
-                && theirs.host.eq_ignore_ascii_case(&announcement.host)
-                && theirs.first_port <= announcement.last_port
-                && announcement.first_port <= theirs.last_port
-        };
-        if let Some((other, _)) = state.gateways.iter().find(overlaps) {
-            let detail = format!("the gateway {other} leases some of the same ports of the same host");
-            let action =
-                "give each gateway of a host ports of its own: gateway.first_port and gateway.last_port";
-            return Err(Problem::new(StatusCode::CONFLICT, "gateway-ports-taken", detail, action));
-        }
-        let (heard, up) =
-            (Instant::now(), tunnels.iter().filter(|report| report.heard_s_ago.is_some()).count());
-        let before = state.gateways.get(name);
-        let fresh = before.is_none_or(|known| known.announcement != announcement || !known.is_there());
-        if before.is_none() && state.gateways.len() >= MAX_GATEWAYS {
-            return Err(Problem::overloaded());
-        }
-        let same = before.is_some_and(|known| known.announcement.instance == announcement.instance);
-        let since = before.filter(|_| same).map_or(now, |known| known.since);
-        state.gateways.insert(name.clone(), Known { announcement, heard, since, tunnels: up });
-        // What a gateway does not report any more is over.
-        state.tunnels.retain(|_, (at, when, _)| at != name && when.elapsed() < SILENT_AFTER * 4);
-        for report in tunnels {
-            state.tunnels.insert(report.device, (name.clone(), heard, *report));
-        }
-        Ok(fresh)
+        let since = since(state.gateways.get(name), &announcement, now);
+        Ok(state.keep(name, announcement, tunnels, Instant::now(), since))
     }
+}
+
+impl State {
+    /// Remembers what a gateway said; whether that is news.
+    fn keep(
+        &mut self,
+        name: &GatewayName,
+        announcement: Announcement,
+        tunnels: &[TunnelReport],
+        heard: Instant,
+        since: Time,
+    ) -> bool {
+        let up = tunnels.iter().filter(|report| report.heard_s_ago.is_some()).count();
+        let before = self.gateways.get(name);
+        let fresh = before.is_none_or(|known| known.announcement != announcement || !known.is_there());
+        self.gateways.insert(name.clone(), Known { announcement, heard, since, tunnels: up });
+        // What a gateway does not report any more is over.
+        self.tunnels.retain(|_, (at, when, _)| at != name && when.elapsed() < SILENT_AFTER * 4);
+        for report in tunnels {
+            self.tunnels.insert(report.device, (name.clone(), heard, *report));
+        }
+        fresh
+    }
+}
+
+/// Since when a gateway is there that says this now.
+fn since(before: Option<&Known>, announcement: &Announcement, now: Time) -> Time {
+    let same = before.filter(|known| known.announcement.instance == announcement.instance);
+    same.map_or(now, |known| known.since)
+}
+
+/// Refuses a gateway that cannot be beside those that are known.
+fn refuse(
+    name: &GatewayName,
+    announcement: &Announcement,
+    gateways: &BTreeMap<GatewayName, Known>,
+) -> Result<(), Problem> {
+    let another = |known: &Known| {
+        let key = known.announcement.host_key;
+        known.is_there() && !known.announcement.draining && key != announcement.host_key
+    };
+    if gateways.get(name).is_some_and(another) {
+        let detail = format!("another gateway named {name} is there, with another SSH key");
+        let action = "give each gateway a name of its own with gateway.name, or wait half a minute until the other is gone";
+        return Err(Problem::new(StatusCode::CONFLICT, "gateway-name-taken", detail, action));
+    }
+    // One address leads to one lease.
+    let overlaps = |(other, known): &(&GatewayName, &Known)| {
+        let theirs = &known.announcement;
+        *other != name
+            && known.is_there()
+            && theirs.host.eq_ignore_ascii_case(&announcement.host)
+            && theirs.first_port <= announcement.last_port
+            && announcement.first_port <= theirs.last_port
+    };
+    if let Some((other, _)) = gateways.iter().find(overlaps) {
+        let detail = format!("the gateway {other} leases some of the same ports of the same host");
+        let action = "give each gateway of a host ports of its own: gateway.first_port and gateway.last_port";
+        return Err(Problem::new(StatusCode::CONFLICT, "gateway-ports-taken", detail, action));
+    }
+    if !gateways.contains_key(name) && gateways.len() >= MAX_GATEWAYS {
+        return Err(Problem::overloaded());
+    }
+    Ok(())
 }
 
 /// What is still true of a report: of a gateway that is silent, no tunnel is known to be up.
@@ -306,7 +342,7 @@ pub async fn report(
         lease.is_some_and(|lease| lease.epoch == report.epoch && lease.gateway == *name)
     };
     tunnels.retain(its_own);
-    if app.gateways.take(name, announcement, &tunnels, app.clock.time())? {
+    if app.gateways.take(&app.private, name, announcement, &tunnels, app.clock.time()).await? {
         // Devices learn where their tunnels end.
         app.leases.at(name).into_iter().for_each(|device| app.feed.wake(device));
     }
