@@ -40,10 +40,12 @@ use crate::{
     halves,
     host_keys::HostKeys,
     keys::Keys,
+    nodes::Nodes,
     openbazaar::Status,
     reports::Reports,
     scheduler::JobRuns,
     showcase::Showcase,
+    steward::place,
     stores::Stores,
 };
 
@@ -210,6 +212,8 @@ pub struct Shared {
     pub gateway_token: Digest,
     /// The SSH host keys of workloads.
     pub host_keys: HostKeys,
+    /// This server among those that share its store.
+    pub nodes: Nodes,
     /// The first position the steward has not handled, as this process knows it.
     pub steward: watch::Sender<Position>,
     /// How the OpenBazaar connector is, if there is one.
@@ -264,7 +268,7 @@ impl App {
             false => config.gateway.token.clone(),
         };
         let executor = Executor::new(log, clock.clone());
-        let stop = CancellationToken::new();
+        let (stop, nodes) = (CancellationToken::new(), Nodes::new(fresh_id(&clock)));
         let (feed, steward, seen) = (Feed::default(), watch::Sender::new(0), Mutex::default());
         let openbazaar = watch::Sender::new(None);
         let (clones, reports) = (Clones::load(&private).await?, Reports::load(&private).await?);
@@ -286,6 +290,7 @@ impl App {
             gateways: Gateways::default(),
             gateway_token: Digest::of(gateway_token.0.as_bytes()),
             host_keys: HostKeys::default(),
+            nodes,
             steward,
             openbazaar,
             jobs: JobRuns::default(),
@@ -339,9 +344,7 @@ impl App {
     /// Waits until what follows from the event at `position` has happened too, and the views hold that.
     pub async fn follow_up(&self, position: Option<Position>) {
         let Some(position) = position else { return };
-        let mut steward = self.steward.subscribe();
-        let handled = async { steward.wait_for(|next| *next > position).await.map(|_| ()) };
-        if tokio::time::timeout(READ_YOUR_WRITES, handled).await.is_err() {
+        if tokio::time::timeout(READ_YOUR_WRITES, place::passed(self, position)).await.is_err() {
             tracing::warn!(position, "the steward has not followed up on a write; answering without it");
         }
         match self.executor.log().head().await {

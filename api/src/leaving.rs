@@ -8,8 +8,8 @@
 //! # Correctness
 //! Money on its way, or in dispute, needs the person's address, and a rented device needs its owner: whoever has one of
 //! them stays. What the log held when it was asked has led to all its consequences after [`ROUNDS`] waits for the steward,
-//! so nothing is overlooked because it was not due yet. The last operator is found under a lock, so of two operators who
-//! dismiss each other one stays. A request of the account that was let in at the same instant may still be carried out;
+//! so nothing is overlooked because it was not due yet. The last operator is found while nobody else looks for
+//! it at any server, so of two operators who dismiss each other one stays. A request of the account that was let in at the same instant may still be carried out;
 //! then the account is erased and what the request made stays in the ledger for an operator to see to.
 
 use std::{collections::BTreeSet, time::Duration};
@@ -27,15 +27,13 @@ use projections::views::{
     purses::PurseRow,
     settlements::{SettlementFilter, SettlementRow, SettlementStatus},
 };
-use tokio::{
-    sync::Mutex,
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 
 use crate::{
     app::App,
     error::Problem,
     execute::{By, Done},
+    steward::place,
 };
 
 /// How often the steward is waited for: an order leads to its rejection, and that to a refund that is due.
@@ -46,9 +44,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const MAX_NAMED: usize = 20;
 /// People read at once.
 const PAGE: u32 = 500;
-
-/// Held while it is decided whether an operator may go.
-static OPERATORS: Mutex<()> = Mutex::const_new(());
 
 /// Forgets the person behind an account that has nothing left to do with the ledger; answers what was written.
 ///
@@ -93,7 +88,7 @@ async fn change(
     only_at: Option<Option<Revision>>,
     by: &By,
 ) -> Result<Option<Position>, Problem> {
-    let _alone = OPERATORS.lock().await;
+    let _alone = app.private.alone("operators").await?;
     let loaded = app.executor.load::<Account>(&account).await?;
     if only_at.is_some_and(|wanted| wanted != loaded.revision) {
         return Err(Problem::stale(loaded.revision));
@@ -130,11 +125,9 @@ async fn refuse_last_operator(app: &App, leaving: AccountId) -> Result<(), Probl
 /// Waits until what is in the log now has led to all its consequences, and the views show them.
 async fn know_all(app: &App) -> Result<(), Problem> {
     let deadline = Instant::now() + PATIENCE;
-    let mut steward = app.steward.subscribe();
     for _ in 0..ROUNDS {
         let Some(head) = app.executor.log().head().await? else { return Ok(()) };
-        let handled = timeout_at(deadline, steward.wait_for(|next| *next > head)).await;
-        handled.map_err(|_| Problem::overloaded())?.map_err(|e| Problem::internal(&e))?;
+        timeout_at(deadline, place::passed(app, head)).await.map_err(|_| Problem::overloaded())?;
     }
     let Some(head) = app.executor.log().head().await? else { return Ok(()) };
     let shown = app.views.wait_for(head, deadline.saturating_duration_since(Instant::now())).await?;

@@ -35,6 +35,7 @@ pub mod leaving;
 pub mod listen;
 pub mod logins;
 pub mod mail;
+pub mod nodes;
 pub mod openbazaar;
 pub mod orders;
 pub mod pages;

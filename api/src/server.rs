@@ -13,7 +13,7 @@ use crate::{
     gateway::{self, Gateway},
     gateways, http,
     lead::lead,
-    listen, mail, openbazaar,
+    listen, mail, nodes, openbazaar,
     roles::{Part, Roles},
     scheduler, steward, webhooks,
 };
@@ -46,6 +46,7 @@ impl Server {
         let _ = app.address.set(address);
         let runner = Runner::start(app.executor.log().clone(), app.views.clone()).await?;
         let (tasks, stop) = (TaskTracker::new(), app.stop.clone());
+        nodes::begin(&app, roles).await?;
         if roles.has(Part::Steward) {
             mail::begin(&app).await?;
             tasks.spawn(lead(app.clone(), "steward", stop.clone(), steward::run));
@@ -66,6 +67,7 @@ impl Server {
         let (shared, stopped) = (app.clone(), stop.clone());
         tasks.spawn(async move { shared.feed.run(shared.executor.log().as_ref(), stopped).await });
         tasks.spawn(keep_presence(app.clone(), stop.clone()));
+        tasks.spawn(nodes::run(app.clone(), roles.clone(), stop.clone()));
         tasks.spawn(gateway::leases::run(app.clone(), stop.clone()));
         if roles.has(Part::Api) {
             tasks.spawn(listen::serve(listener, http::router(app.clone()), stop));

@@ -189,7 +189,7 @@ impl Connector {
             self.desk.call(NODE, AWAY, why).await?;
         }
         let error = done.as_ref().err().map(ToString::to_string);
-        self.desk.app.openbazaar.send_replace(Some(Status {
+        let status = Status {
             url: self.desk.node.url().to_owned(),
             leads,
             coins: self.desk.coins.clone(),
@@ -199,7 +199,12 @@ impl Connector {
             open_orders: self.open.len(),
             waiting_payments: self.payments.len(),
             error,
-        }));
+        };
+        self.desk.app.openbazaar.send_modify(|known| match known {
+            // Whoever leads tells how it is.
+            Some(known) if !leads => known.leads = false,
+            _ => *known = Some(status),
+        });
         Ok(done?)
     }
 

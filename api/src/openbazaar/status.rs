@@ -1,9 +1,10 @@
 //! How the connector is.
 
 use domain::time::Time;
+use serde::{Deserialize, Serialize};
 
 /// How the connector is, as of its last look.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// Where the node is.
     pub url: String,

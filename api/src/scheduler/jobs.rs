@@ -21,7 +21,7 @@ use crate::{
     contracts,
     error::Problem,
     execute::{By, ExecuteError},
-    logins, mail,
+    logins, mail, nodes,
 };
 
 /// Due rows read at once.
@@ -172,15 +172,15 @@ async fn give_up(app: &App, device: DeviceId, by: &By) -> Result<Option<Position
     app.executor.log().head().await.map_err(|e| Problem::internal(&e))
 }
 
-/// Reports watched devices that were silent too long. The server's own absence is nobody's silence: it counts from when
-/// this server began to listen.
+/// Reports watched devices that were silent too long. The servers' own absence is nobody's silence: it counts from when one
+/// began to listen.
 async fn report_lost(app: &App) -> anyhow::Result<u64> {
     app.flush_presence().await?;
     let (now, settings) = (app.clock.time(), &app.config.devices);
     let before = now.plus(-settings.lost_after_s);
-    if app.up_since > before {
+    let Some(listening) = nodes::listening_since(app).await?.filter(|since| *since <= before) else {
         return Ok(0);
-    }
+    };
     let mut done = 0;
     loop {
         let silent = app.private.silent_devices(before, 500).await?;
@@ -190,7 +190,7 @@ async fn report_lost(app: &App) -> anyhow::Result<u64> {
         for (device, at) in silent {
             let state = app.executor.load::<Device>(&device).await?.state;
             if let Some(lease) = state.live_lease() {
-                let (epoch, last_seen) = (lease.epoch, at.max(app.up_since));
+                let (epoch, last_seen) = (lease.epoch, at.max(listening));
                 let command =
                     DeviceCommand::ReportLost { epoch, last_seen, give_up_at: now.plus(settings.grace_s) };
                 let by = app.by_system(SystemPart::Scheduler, None);

@@ -21,12 +21,13 @@
 //! One reader with a checkpoint in the private store. Every reaction is an ordinary command.
 //!
 //! # Correctness
-//! The checkpoint moves after the commands, so a crash repeats them; each is idempotent, so at-least-once is
+//! The checkpoint moves after the commands, and tells other servers how far the steward is ([`place`]), so a crash repeats them; each is idempotent, so at-least-once is
 //! exactly-once in effect. When the log or store fails, the same event is tried again, never skipped. When a command is
 //! refused against expectation, the event is put on the operator's list and the steward goes on: one odd event must not
 //! stop everybody's money. Two stewards at once are wasteful, not wrong.
 
 mod money;
+pub mod place;
 mod react;
 
 pub use react::QUARANTINED;
@@ -35,14 +36,17 @@ use std::time::Duration;
 
 use domain::event::Position;
 use projections::log::MAX_PAGE;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 
 /// The checkpoint's name.
-const FOLLOWER: &str = "steward";
+pub(crate) const FOLLOWER: &str = "steward";
 /// How often the log is looked at without a hint: other processes append too.
 const POLL: Duration = Duration::from_millis(500);
+/// How long the checkpoint may be behind while a batch is handled, where others read it.
+const TOLD: Duration = Duration::from_millis(100);
 /// How long to wait before a failed event is tried again.
 const RETRY: Duration = Duration::from_millis(250);
 
@@ -76,7 +80,7 @@ pub async fn catch_up(app: &App, stop: &CancellationToken) -> anyhow::Result<()>
             app.steward.send_replace(next);
             return Ok(());
         }
-        let before = next;
+        let (before, mut written) = (next, Instant::now());
         for recorded in &page {
             if stop.is_cancelled() {
                 break;
@@ -84,6 +88,11 @@ pub async fn catch_up(app: &App, stop: &CancellationToken) -> anyhow::Result<()>
             react::react(app, recorded).await?;
             next = recorded.position + 1;
             app.steward.send_replace(next);
+            // Others read there how far the steward is.
+            if app.private.is_shared() && written.elapsed() > TOLD {
+                app.private.advance_follower(FOLLOWER, next).await?;
+                written = Instant::now();
+            }
         }
         if next != before {
             app.private.advance_follower(FOLLOWER, next).await?;
