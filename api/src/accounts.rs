@@ -7,10 +7,10 @@ use domain::{
     key::Digest,
     time::Time,
 };
-use projections::private::{NewToken, Person};
+use projections::private::{GONE_S, NewToken, Person};
 use uuid::Uuid;
 
-use crate::{app::App, clock::fresh_secret, error::Problem, execute::By};
+use crate::{app::App, clock::fresh_secret, error::Problem, execute::By, nodes};
 
 /// The longest name, label or address, in bytes.
 pub const MAX_TEXT: usize = 200;
@@ -137,13 +137,25 @@ pub async fn check_grant(app: &App, account: AccountId, role: Role) -> Result<()
     Ok(())
 }
 
-/// A new set-up code when nobody has an account yet.
+/// A new set-up code when nobody has an account yet, and no other server has printed one.
 ///
 /// # Errors
 /// When the private store fails.
 pub async fn offer_set_up(app: &App) -> Result<Option<String>, Problem> {
     if app.private.has_accounts().await? {
         return Ok(None);
+    }
+    // Of servers that start at once, the second finds the first there.
+    let _alone = app.private.alone("set-up").await?;
+    if app.private.is_shared() {
+        if app.private.has_setup().await? && nodes::has_others(app).await? {
+            tracing::info!(
+                "nobody has an account yet; another server has printed the code for the first operator. If it is lost, \
+                 stop every server for {GONE_S} seconds and start one, or run `berth account add --role operator`"
+            );
+            return Ok(None);
+        }
+        nodes::be_there(app, &app.config.roles.parse().map_err(|e| Problem::internal(&e))?).await?;
     }
     let code = fresh_secret("setup_");
     app.private.allow_setup(Digest::of(code.as_bytes())).await?;
