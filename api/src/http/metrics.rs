@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, fmt::Write};
 use axum::{extract::State, http::header, response::IntoResponse};
 
 use super::auth::Auditor;
-use crate::{app::App, error::Problem, gateways::TunnelReport};
+use crate::{app::App, error::Problem, gateways::TunnelReport, nodes};
 
 /// The format.
 const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -32,6 +32,8 @@ pub async fn metrics(State(app): State<App>, _caller: Auditor) -> Result<impl In
     );
     let lag = next.saturating_sub(steward);
     one(&mut text, "berth_steward_lag_events", "gauge", "Events that the steward has not handled.", lag);
+    let nodes = nodes::all(&app).await?.len() as u64;
+    one(&mut text, "berth_nodes", "gauge", "Servers that are there on this store.", nodes);
     let (gateways, counts) = (app.gateways.all(), app.leases.counts());
     // Also those that hold leases and were not heard of since this server's start.
     let names: BTreeSet<_> = gateways.keys().chain(counts.keys()).collect();

@@ -4,10 +4,12 @@ use std::{str::FromStr, time::Duration};
 
 use cron::Schedule;
 use domain::{event::Position, time::Time};
+use projections::private::Node;
 
 use crate::{
     app::App,
     error::Problem,
+    nodes,
     openbazaar::Status,
     roles::{Part, Roles},
     scheduler::JobRun,
@@ -23,7 +25,7 @@ pub struct JobLine {
     pub name: &'static str,
     /// When it runs, as a cron expression.
     pub expression: String,
-    /// How its last run went, as this server knows it.
+    /// How its last run went, here or where the jobs run.
     pub last: Option<JobRun>,
     /// When it runs next.
     pub next: Option<Time>,
@@ -90,6 +92,8 @@ pub struct Health {
     pub steward_lag: u64,
     /// The OpenBazaar connector, if there is one.
     pub connector: Option<Status>,
+    /// The servers that share the database, this one included; none when it has its data for itself.
+    pub nodes: Vec<Node>,
     /// The gateways.
     pub gateways: Vec<GatewayLine>,
     /// Webhooks that do not deliver.
@@ -126,6 +130,7 @@ pub async fn of(app: &App) -> Result<Health, Problem> {
         steward_next,
         steward_lag: next.saturating_sub(steward_next),
         connector,
+        nodes: if app.private.is_shared() { nodes::all(app).await? } else { Vec::new() },
         gateways: gateways(app),
         webhooks: failing.collect(),
         schedules: roles.has(Part::Scheduler),

@@ -21,7 +21,7 @@ use api::{
 };
 use domain::{account::Role, money::Money, time::Time};
 use projections::{
-    private::{Person, Token},
+    private::{Node, Person, Token},
     views::{
         overview::Overview,
         settlements::SettlementStatus::{self, Failed, Quarantined, Settled, Started},
@@ -139,6 +139,17 @@ fn health(full: bool) -> Health {
             waiting_payments: 1,
             error: Some(HOSTILE.into()),
         }),
+        nodes: [1, 2]
+            .into_iter()
+            .filter(|_| full)
+            .map(|n| Node {
+                id: Uuid::from_u128(n),
+                roles: "api,steward".into(),
+                address: format!("10.0.0.{n}:8080"),
+                version: "0.1.0".into(),
+                started_at: at(),
+            })
+            .collect(),
         gateways: [Some(true), Some(false), None]
             .into_iter()
             .filter(|_| full)
