@@ -37,6 +37,7 @@ mod problems;
 mod ready;
 mod receiver;
 mod shape;
+mod shared;
 mod sink;
 mod spec;
 mod start;
