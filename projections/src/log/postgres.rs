@@ -56,9 +56,14 @@ impl PostgresLog {
     /// Opens the log of a database for reading and appending; makes it or brings its schema up to date when needed.
     ///
     /// # Errors
-    /// When the database cannot be used, or needs a newer Berth; then it was not changed.
+    /// When the database cannot be used, mirrors another log, or needs a newer Berth; then it was not changed.
     pub async fn open(postgres: &Postgres) -> Result<Self, PostgresError> {
         postgres.prepare().await?;
+        let mut connection = postgres.connect().await?;
+        let mirrors = sqlx::query_scalar("select exists (select from kurrent_mirror)");
+        if mirrors.fetch_one(&mut connection).await.map_err(|e| postgres.failed(&e))? {
+            return Err(postgres.failed(&"it mirrors a KurrentDB; give the address of that as the log"));
+        }
         Self::start(postgres, true).await
     }
 
