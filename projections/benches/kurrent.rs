@@ -2,9 +2,9 @@
 //!
 //! `cargo bench -p berth-projections --features kurrentdb --bench kurrent`; half a minute.
 //!
-//! KurrentDB is the tests' own node, in memory and in the same process, so these are the limits of Berth's side; PostgreSQL
-//! is the tests' own as well, without `fsync`. With `KURRENTDB_URL` the server that it names is used. An event is some
-//! 400 bytes of JSON; what is mirrored was appended in fives, to 1,000 streams.
+//! KurrentDB is the tests' own node, in memory and in the same process, so these are the limits of Berth's side;
+//! PostgreSQL is the tests' own as well, without `fsync`. With `KURRENTDB_URL` the server that it names is used. An
+//! event is some 400 bytes of JSON; what is mirrored was appended in fives, to 1,000 streams.
 
 use std::{
     hash::{BuildHasher, Hasher, RandomState},

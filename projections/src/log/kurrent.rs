@@ -1,16 +1,16 @@
 //! The distributed log: KurrentDB (EventStoreDB) holds the truth, and a PostgreSQL database mirrors it.
 //!
 //! # Shape
-//! A Berth stream is a KurrentDB stream of the same name ([`names`]); an event's payload is its data, byte for byte, and
-//! what else Berth knows of it is in its metadata ([`codec`]). Appends go to KurrentDB ([`append`]). Each node follows
-//! `$all`, filtered on the server to Berth's streams ([`feed`]), and writes what comes, whole appends at a time
-//! ([`assembly`]), into the tables of a PostgreSQL log ([`mirror`], [`store`]); all reading is done there. So positions
-//! are dense and from 0, and every reader works as on PostgreSQL alone.
+//! A Berth stream is a KurrentDB stream of the same name ([`names`]); an event's payload is its data, byte for byte,
+//! and what else Berth knows of it is in its metadata ([`codec`]). Appends go to KurrentDB ([`append`]). Each node
+//! follows `$all`, filtered on the server to Berth's streams ([`feed`]), and writes what comes, whole appends at a
+//! time ([`assembly`]), into the tables of a PostgreSQL log ([`mirror`], [`store`]); all reading is done there. So
+//! positions are dense and from 0, and every reader works as on PostgreSQL alone.
 //!
 //! # Correctness
 //! - The order of positions is that of `$all`; a mirror that is made anew, by however many nodes, is the same.
-//! - An append is answered when the shared mirror holds it, so whoever reads afterwards, on any node, sees it. A conflict is
-//!   answered when the mirror has what the stream moved by.
+//! - An append is answered when the shared mirror holds it, so whoever reads afterwards, on any node, sees it. A
+//!   conflict is answered when the mirror has what the stream moved by.
 //! - Nothing is ever skipped: a gap, or an event that is not Berth's, stops the mirror with a name and a revision.
 //! - What was mirrored stays whatever happens in KurrentDB; [`KurrentLog::audit`] tells what is not there any more.
 //! - No error and no log line shows the address's password.
@@ -103,8 +103,8 @@ impl Inner {
 }
 
 impl KurrentLog {
-    /// Opens a log for reading and appending; the database is made its mirror if it holds no log, and brought up to what
-    /// KurrentDB holds.
+    /// Opens a log for reading and appending; the database is made its mirror if it holds no log, and brought up to
+    /// what KurrentDB holds.
     ///
     /// # Errors
     /// When one of the two cannot be used, the database holds another log, or the log is damaged.
@@ -161,8 +161,8 @@ impl KurrentLog {
         }
     }
 
-    /// Compares what KurrentDB holds with what was mirrored; `progress` hears how many events were compared, and how many
-    /// there are. Nothing is changed, and nothing else needs to be open.
+    /// Compares what KurrentDB holds with what was mirrored; `progress` hears how many events were compared, and how
+    /// many there are. Nothing is changed, and nothing else needs to be open.
     ///
     /// # Errors
     /// When one of the two cannot be read, or the database does not mirror these streams.
@@ -182,8 +182,8 @@ impl KurrentLog {
         audit
     }
 
-    /// Appends without waiting for the mirror, for copying much in order: what is sent after an answer stands behind it.
-    /// Nothing of it may have been read yet when [`KurrentLog::settled`] has not been asked since.
+    /// Appends without waiting for the mirror, for copying much in order: what is sent after an answer stands behind
+    /// it. Nothing of it may have been read yet when [`KurrentLog::settled`] has not been asked since.
     ///
     /// # Errors
     /// As for [`EventLog::append`].

@@ -23,8 +23,9 @@ impl fmt::Debug for Address {
 impl Address {
     /// Reads an address such as `esdb://user:password@host:2113?tls=true`; nothing is connected.
     ///
-    /// `streamPrefix=test1.` says that Berth's streams are called `test1.device-…`, so that several ledgers fit into one
-    /// KurrentDB. The newer names of the scheme (`kurrentdb:`, `kurrent:`, `kdb:`) mean the same.
+    /// `streamPrefix=test1.` says that Berth's streams are called `test1.device-…`, so that several ledgers fit into
+    /// one KurrentDB; all streams that begin so are its own, so no ledger's prefix may begin another's. The newer
+    /// names of the scheme (`kurrentdb:`, `kurrent:`, `kdb:`) mean the same.
     ///
     /// # Errors
     /// When it is no such address. The error does not repeat it.

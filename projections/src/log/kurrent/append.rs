@@ -1,14 +1,15 @@
 //! Appending: asked of KurrentDB, answered by the mirror.
 //!
 //! # Correctness
-//! - What KurrentDB answers is not trusted. An append is answered when the mirror holds its stream up to its last event, by
-//!   the ids that stand there: so the positions are those that everybody reads, a repeated append is recognised however
-//!   the server took it, and whoever reads after an answer, on any node, sees it.
-//! - When the outcome of an attempt is not known it is made again with the same ids at the same revision, a bounded number
-//!   of times. If it had been stored, the server acknowledges it once more or says that the stream has moved, and the
-//!   ids decide.
+//! - What KurrentDB answers is not trusted. An append is answered when the mirror holds its stream up to its last
+//!   event, by the ids that stand there: so the positions are those that everybody reads, a repeated append is
+//!   recognised however the server took it, and whoever reads after an answer, on any node, sees it.
+//! - When the outcome of an attempt is not known it is made again with the same ids at the same revision, a bounded
+//!   number of times. If it had been stored, the server acknowledges it once more or says that the stream has moved,
+//!   and the ids decide.
 //! - A conflict is told when the mirror has what the stream moved by, so that whoever loads it again sees it.
-//! - An append below the mirror's last revision does not get to the server: KurrentDB would take one to a deleted stream.
+//! - An append below the mirror's last revision does not get to the server: KurrentDB would take one to a deleted
+//!   stream.
 
 use std::time::Duration;
 

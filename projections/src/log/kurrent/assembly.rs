@@ -1,8 +1,9 @@
 //! From what the server tells to whole appends in order.
 //!
 //! # Correctness
-//! - KurrentDB writes the events of an append next to each other, but a subscription tells them one by one. Each says which
-//!   part of its append it is, so an append is handed on when all of it is there: nobody ever reads half of one.
+//! - KurrentDB writes the events of an append next to each other, but a subscription tells them one by one. Each says
+//!   which part of its append it is, so an append is handed on when all of it is there: nobody ever reads half of
+//!   one.
 //! - A position is passed on only when everything up to it was handed on. Servers before 24.10.5 sometimes send the
 //!   position of an event that they have not told yet as a checkpoint; a checkpoint therefore counts only when the next
 //!   one, or a later event, has come.

@@ -1,10 +1,11 @@
 //! Comparing KurrentDB with what was mirrored: whether every event still stands there, byte for byte.
 //!
 //! # Correctness
-//! Both sides are read in their order and walked side by side, a page of each in memory: ids, revisions, names, payloads
-//! and everything in the metadata must be equal. What was mirrored but is not there any more (scavenged, truncated, another
-//! log) is missing; what stands there between mirrored events and was not mirrored is extra. Events that came after
-//! the audit began are left out. Streams whose events somebody lets go away are failures even while they can be read.
+//! Both sides are read in their order and walked side by side, a page of each in memory: ids, revisions, names,
+//! payloads and everything in the metadata must be equal. What was mirrored but is not there any more (scavenged,
+//! truncated, another log) is missing; what stands there between mirrored events and was not mirrored is extra.
+//! Events that came after the audit began are left out. Streams whose events somebody lets go away are failures even
+//! while they can be read.
 
 use std::fmt;
 

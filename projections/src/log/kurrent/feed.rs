@@ -2,8 +2,8 @@
 //! once.
 //!
 //! # Correctness
-//! The client's own resubscribing stays off: when a subscription ends, for whatever reason, the channel closes after its
-//! last message, and the mirror starts the next feed from its stored checkpoint.
+//! The client's own resubscribing stays off: when a subscription ends, for whatever reason, the channel closes after
+//! its last message, and the mirror starts the next feed from its stored checkpoint.
 
 use eventstore::{
     Client, Error, Position, RecordedEvent, StreamPosition, SubscribeToAllOptions, Subscription,

@@ -3,10 +3,10 @@
 //! # Correctness
 //! - What is written continues what is there, in one transaction with the place up to which it was read; the database
 //!   makes sure of both ([`Store::write`]). So it does not matter how many nodes mirror, nor where one stops.
-//! - A subscription that ends, breaks or says nothing of an append that was acknowledged is replaced by another from the
-//!   stored place, after a pause that grows.
-//! - A gap in a stream, an event that Berth did not write, or one that differs from what was mirrored stops it for good:
-//!   it never goes on behind one. What was before is there; whoever reads beyond it, or appends, hears why.
+//! - A subscription that ends, breaks or says nothing of an append that was acknowledged is replaced by another from
+//!   the stored place, after a pause that grows.
+//! - A gap in a stream, an event that Berth did not write, or one that differs from what was mirrored stops it for
+//!   good: it never goes on behind one. What was before is there; whoever reads beyond it, or appends, hears why.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,10 +1,10 @@
 //! Whether a database may mirror a KurrentDB.
 //!
 //! # Correctness
-//! A mirror belongs to one KurrentDB, known by its events and not by its address: the first and the last event mirrored,
-//! and some between, are looked up there. One that is found with its id proves that it is the same. If another stands in
-//! its place, or all are missing, it is another; if the last is missing though nobody took it away, it was brought back
-//! from an older backup. Then nothing is touched.
+//! A mirror belongs to one KurrentDB, known by its events and not by its address: the first and the last event
+//! mirrored, and some between, are looked up there. One that is found with its id proves that it is the same. If
+//! another stands in its place, or all are missing, it is another; if the last is missing though nobody took it away,
+//! it was brought back from an older backup. Then nothing is touched.
 
 use domain::event::{Position, Recorded};
 use eventstore::{Client, Error, ReadAllOptions, ReadStreamOptions, StreamPosition};

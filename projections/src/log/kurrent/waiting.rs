@@ -20,7 +20,8 @@ impl Waiting {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Told once the stream is mirrored up to `revision`, from now on: whoever asks first and looks then misses nothing.
+    /// Told once the stream is mirrored up to `revision`, from now on: whoever asks first and looks then misses
+    /// nothing.
     pub fn until(&self, stream: &StreamName, revision: Revision) -> oneshot::Receiver<()> {
         let (tell, told) = oneshot::channel();
         let mut waiting = self.lock();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::event::{MAX_PAYLOAD, StreamName};
 use fixtures::kurrent::Fault;
 
-use super::kit::{World, eventually, postgres, url};
+use super::kit::{World, eventually, metadata, postgres, url};
 use crate::log::{
     Append, AppendError, Appended, EventLog, Expected,
     contract::{append, assert_whole, read_to_end, stream},
@@ -74,7 +74,8 @@ async fn nothing_is_answered_before_the_mirror_has_it() {
         .into_iter()
         .map(|(log, n)| tokio::spawn(async move { log.append(append("a", Expected::NoStream, [n])).await }))
         .collect();
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    eventually("both are sent", || world.cluster.node(0).appends() == 2).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(world.cluster.events().len(), 1);
     assert!(racers.iter().all(|racer| !racer.is_finished()));
     world.cluster.node(0).silence(false);
@@ -139,6 +140,18 @@ async fn a_deleted_stream_is_not_appended_to() {
         assert_eq!(world.log.append(first).await, Ok(stored), "what was before is still known");
     }
     assert_eq!(read_to_end(&*world.log, 10).await.len(), 2, "what was mirrored stays");
+}
+
+/// The server goes on where the stream was, whatever is expected.
+#[tokio::test]
+async fn a_stream_that_was_deleted_unseen_and_comes_back_is_not_taken_for_a_new_one() {
+    let world = World::new().await;
+    world.cluster.node(0).silence(true);
+    world.cluster.write("t.test-a", "Counted", 1, b"{}", metadata(0, 1).as_bytes());
+    world.cluster.delete("t.test-a", false);
+    let refused = world.log.append(append("a", Expected::NoStream, [2])).await;
+    let said = "went on at revision 1 instead of 0";
+    assert!(matches!(&refused, Err(AppendError::Fatal(why)) if why.contains(said)), "{refused:?}");
 }
 
 #[tokio::test]

@@ -96,3 +96,11 @@ pub async fn eventually(what: &str, holds: impl Fn() -> bool) {
     };
     tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap_or_else(|_| panic!("{what}"));
 }
+
+/// The metadata of an event as Berth writes it, which is `index` of `count` in its append.
+pub fn metadata(index: usize, count: usize) -> String {
+    let id = uuid::Uuid::from_u128(7);
+    format!(
+        r#"{{"$correlationId":"{id}","command_id":"{id}","actor":"system:cli","schema":1,"recorded_at":0,"effective_at":0,"append":[{index},{count}]}}"#
+    )
+}

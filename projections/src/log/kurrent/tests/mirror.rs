@@ -6,7 +6,7 @@ use domain::event::Recorded;
 use fixtures::kurrent::Cluster;
 use tokio::task::JoinSet;
 
-use super::kit::{World, database, eventually, holds, postgres, url};
+use super::kit::{World, database, eventually, holds, metadata, postgres, url};
 use crate::{
     log::{
         AppendError, EventLog, Expected, LogError,
@@ -16,14 +16,6 @@ use crate::{
     },
     postgres::Postgres,
 };
-
-/// The metadata of an event as Berth writes it, which is `index` of `count` in its append.
-fn metadata(index: usize, count: usize) -> String {
-    let id = uuid::Uuid::from_u128(7);
-    format!(
-        r#"{{"$correlationId":"{id}","command_id":"{id}","actor":"system:cli","schema":1,"recorded_at":0,"effective_at":0,"append":[{index},{count}]}}"#
-    )
-}
 
 /// What the cluster holds of Berth's, as `stream revision`.
 fn order(cluster: &Cluster) -> Vec<String> {
