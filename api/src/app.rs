@@ -436,6 +436,7 @@ async fn on_database(
 ) -> anyhow::Result<(Keys, Private, Halves)> {
     database.prepare().await?;
     let private = stores.private().await?;
+    let private = if matches!(clock, Clock::Manual(_)) { private.go_by_given_times() } else { private };
     let (folder, shown) = (stores.data.keys(), database.shown());
     let copy = "copy the folder keys of a node that runs";
     if private.known_node_key().await?.is_some() {

@@ -53,8 +53,7 @@ impl Stores {
                 "the log lies on a server of its own, so the read models need a database that nodes share: name it \
                  with --database postgres://user:password@host/database"
             );
-            let known = log.starts_with("esdb://") || log.starts_with("esdb+discover://");
-            ensure!(known, "the log's address must begin with esdb:// or esdb+discover://");
+            ensure!(log.contains("://"), "the log's address must begin with esdb:// or esdb+discover://");
             #[cfg(not(feature = "kurrentdb"))]
             bail!("this program was built without KurrentDB; build it with the feature `kurrentdb`");
         }

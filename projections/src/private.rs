@@ -85,6 +85,7 @@ pub enum PrivateError {
 pub struct Private {
     store: Store,
     alone: Arc<Mutex<()>>,
+    given_times: bool,
 }
 
 /// Something a human should look at.
@@ -149,7 +150,7 @@ impl Private {
     }
 
     fn of(store: Store) -> Self {
-        Self { store, alone: Arc::default() }
+        Self { store, alone: Arc::default(), given_times: false }
     }
 
     /// Begins a transaction that has an account for itself.

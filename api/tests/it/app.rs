@@ -48,9 +48,9 @@ pub struct TestApp {
     database: Option<Arc<Database>>,
 }
 
-/// Whether the tests are run on PostgreSQL: `BERTH_TEST_STORE=postgres`.
+/// Whether the tests are run on PostgreSQL: `API_TEST_STORE=postgres`.
 pub fn on_a_server() -> bool {
-    std::env::var("BERTH_TEST_STORE").is_ok_and(|store| store == "postgres")
+    std::env::var("API_TEST_STORE").is_ok_and(|store| store == "postgres")
 }
 
 /// An answer, held against the description already.
@@ -164,8 +164,13 @@ impl TestApp {
     }
 
     /// A server that keeps everything in its folder, whatever the tests are run on: for tests of those files.
-    pub async fn in_folder(config: Config) -> Self {
-        Self::start(config, Clock::manual(START.parse().unwrap()), None).await
+    pub async fn in_folder(config: Config, clock: Clock) -> Self {
+        Self::start(config, clock, None).await
+    }
+
+    /// A manual clock at the start.
+    pub fn clock_at_start() -> Clock {
+        Clock::manual(START.parse().unwrap())
     }
 
     pub async fn with_clock(config: Config, clock: Clock) -> Self {

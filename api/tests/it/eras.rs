@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use api::{clock::Clock, keys::Keys};
+use api::{clock::Clock, config::Config, keys::Keys};
 use domain::wire::{Expect, ServerSigned, WireError};
 
 use crate::{
@@ -41,7 +41,7 @@ async fn hear(test: &TestApp, device: &Device, heard: (u32, u64)) -> Result<(u32
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restored_server_is_believed_once_it_opens_a_new_era() {
-    let mut test = TestApp::new().await;
+    let mut test = TestApp::in_folder(Config::default(), TestApp::clock_at_start()).await;
     let owner = test.account(&["owner"], None).await;
     let device = test.enrol(&owner).await;
     test.register(&device).await.ok();

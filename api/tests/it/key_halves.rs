@@ -25,7 +25,7 @@ impl World {
     }
 
     async fn with(config: Config) -> Self {
-        let test = TestApp::with(config).await;
+        let test = TestApp::in_folder(config, TestApp::clock_at_start()).await;
         let (owner, renter) = (test.account(&["owner"], None).await, test.account(&["renter"], None).await);
         let shop = test.account(&["marketplace"], Some("shop")).await;
         let device = test.offered(&owner).await;

@@ -30,7 +30,7 @@ async fn open(data: &DataDir) -> Result<App, String> {
 
 /// Makes a data folder, spoils it, and answers with what the server says to it.
 async fn refused(spoil: impl AsyncFnOnce(&DataDir)) -> String {
-    let mut test = TestApp::new().await;
+    let mut test = TestApp::in_folder(Config::default(), TestApp::clock_at_start()).await;
     let owner = test.account(&["owner"], None).await;
     test.enrol(&owner).await;
     let data = test.data();
@@ -92,7 +92,7 @@ async fn a_lost_key_stops_the_start_and_is_not_made_anew() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_views_are_made_again_from_the_log() {
-    let mut test = TestApp::new().await;
+    let mut test = TestApp::in_folder(Config::default(), TestApp::clock_at_start()).await;
     let owner = test.account(&["owner"], None).await;
     let device = test.offered(&owner).await;
     test.stop().await;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use api::config::Config;
 use reqwest::Method;
 use serde_json::json;
 
@@ -95,7 +96,7 @@ async fn a_refusal_is_answered_again_and_an_invalid_token_is_not_kept() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_was_cut_off_is_resumed_and_happens_once() {
-    let mut test = TestApp::new().await;
+    let mut test = TestApp::in_folder(Config::default(), TestApp::clock_at_start()).await;
     let owner = test.account(&["owner"], None).await;
     let answered = enrol(&test, &owner, "cut", "pi").await;
     // As a crash leaves it: the command was carried out, the answer was not kept.
@@ -123,7 +124,7 @@ async fn forget_answers(test: &TestApp) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kept_answers_are_sealed() {
-    let test = TestApp::new().await;
+    let test = TestApp::in_folder(Config::default(), TestApp::clock_at_start()).await;
     let owner = test.account(&["owner"], None).await;
     let key = enrol(&test, &owner, "k", "pi").await.id("key");
     test.app.private.close().await;

@@ -12,8 +12,20 @@ use super::{Private, PrivateError};
 use crate::sql::{Store, sql};
 
 impl Private {
+    /// Leases are judged by the times that are given, not by a database's clock: for a clock that is moved by hand.
+    #[must_use]
+    pub fn go_by_given_times(mut self) -> Self {
+        self.given_times = true;
+        self
+    }
+
+    fn given(&self, now: Time) -> Option<i64> {
+        self.given_times.then(|| now.unix())
+    }
+
     /// Takes or keeps a lease for `for_s` seconds; answers its fence, which grows with every change of hands, or `None`
-    /// while somebody else holds it. `now` counts only where one server has the store for itself.
+    /// while somebody else holds it. `now` counts only where one server has the store for itself, or when told so
+    /// ([`Private::go_by_given_times`]).
     ///
     /// # Errors
     /// When the store fails.
@@ -38,15 +50,15 @@ impl Private {
             }
             Store::Postgres(_) => {
                 let query = sql("insert into leader_leases (name, holder, fence, until)
-                                 values (?1, ?2, 1, clock_timestamp() + make_interval(secs => ?3))
+                                 values (?1, ?2, 1, coalesce(to_timestamp(?4), clock_timestamp()) + make_interval(secs => ?3))
                                  on conflict (name) do update set
                                      fence = leader_leases.fence +
                                          case when leader_leases.holder <> excluded.holder then 1 else 0 end,
                                      holder = excluded.holder, until = excluded.until
                                  where leader_leases.holder = excluded.holder
-                                     or leader_leases.until <= clock_timestamp()
+                                     or leader_leases.until <= coalesce(to_timestamp(?4), clock_timestamp())
                                  returning fence");
-                query.bind(name).bind(holder).bind(for_s)
+                query.bind(name).bind(holder).bind(for_s).bind(self.given(now))
             }
         };
         let fence = query.optional::<(i64,)>(&self.store).await?;
@@ -65,10 +77,14 @@ impl Private {
                     .bind(holder)
                     .bind(now)
             }
-            Store::Postgres(_) => sql("update leader_leases set until = clock_timestamp()
-                                       where name = ? and holder = ? and until > clock_timestamp()")
-            .bind(name)
-            .bind(holder),
+            Store::Postgres(_) => {
+                sql("update leader_leases set until = coalesce(to_timestamp(?3), clock_timestamp())
+                                       where name = ?1 and holder = ?2
+                                           and until > coalesce(to_timestamp(?3), clock_timestamp())")
+                .bind(name)
+                .bind(holder)
+                .bind(self.given(now))
+            }
         };
         query.execute(&self.store).await?;
         Ok(())

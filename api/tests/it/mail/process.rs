@@ -48,7 +48,7 @@ impl Drop for Steward {
 async fn unsent() -> TestApp {
     let mut config = Config::default();
     config.mail.smtp.0 = "smtp://127.0.0.1:1".into();
-    let mut test = TestApp::with_clock(config, Clock::System).await;
+    let mut test = TestApp::in_folder(config, Clock::System).await;
     let (to, letter) = (To::Address("ada@example.org".into()), Letter::ConfirmAddress { token: "t".into() });
     queue(&test.app, "a", to, letter).await.unwrap();
     test.stop().await;

@@ -3,6 +3,7 @@
 use sqlx::Connection;
 
 use super::{A_LOOK, Town};
+use crate::app::on_a_server;
 
 const DAY: i64 = 86_400;
 
@@ -62,12 +63,15 @@ async fn a_server_that_never_sent_mail_does_not_begin_with_what_happened_long_ag
     town.rent(36_000, "6.00").await;
     town.sink.wait_for(1).await;
     town.test.stop().await;
-    let url = format!("sqlite:{}", town.test.data().private().display());
-    let mut db = sqlx::SqliteConnection::connect(&url).await.unwrap();
-    for forget in ["delete from followers where name = 'mail'", "delete from outbox"] {
-        sqlx::query(forget).execute(&mut db).await.unwrap();
+    let forget = "delete from followers where name = 'mail'; delete from outbox";
+    if on_a_server() {
+        town.test.database().sql(forget);
+    } else {
+        let url = format!("sqlite:{}", town.test.data().private().display());
+        let mut db = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        sqlx::raw_sql(forget).execute(&mut db).await.unwrap();
+        db.close().await.unwrap();
     }
-    db.close().await.unwrap();
     town.test.restart().await;
     assert_eq!(town.told_after(0).await.len(), 1, "nothing is told again");
     let device = town.test.offered(&owner).await;
