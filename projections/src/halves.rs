@@ -151,6 +151,11 @@ impl Halves {
         Ok(Self { store: Store::Postgres(pool.connect_lazy_with(options)) })
     }
 
+    /// Where they are kept.
+    pub(crate) const fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Closes every connection.
     pub async fn close(&self) {
         self.store.close().await;

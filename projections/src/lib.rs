@@ -3,6 +3,7 @@
 pub mod db;
 pub mod halves;
 pub mod log;
+pub mod moving;
 pub mod postgres;
 pub mod private;
 pub mod rebuild;

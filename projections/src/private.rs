@@ -153,6 +153,11 @@ impl Private {
         Self { store, alone: Arc::default(), given_times: false }
     }
 
+    /// Where it is kept.
+    pub(crate) const fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Begins a transaction that has an account for itself.
     async fn alone_with(&self, account: AccountId) -> sqlx::Result<Tx> {
         let mut tx = self.store.begin().await?;

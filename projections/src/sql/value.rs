@@ -5,7 +5,7 @@ use sqlx::{Arguments, Database, Encode, Type};
 use uuid::Uuid;
 
 /// A value that a statement is given.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Value {
     /// A number.
     Number(Option<i64>),
