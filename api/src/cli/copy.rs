@@ -1,4 +1,6 @@
-//! `berth copy`: a whole event log from one place to another.
+//! `berth copy`: a whole event log from one place to another, and its people with it.
+
+mod people;
 
 use std::path::Path;
 
@@ -7,6 +9,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use projections::log::copy;
 
+use self::people::Move;
 use super::Common;
 use crate::{
     app::DataDir,
@@ -21,6 +24,9 @@ const TOGETHER: usize = 256;
 ///
 /// A place is a data folder, postgres://… or esdb://…; KurrentDB needs the database that mirrors it beside. A copy that was
 /// cut off goes on where it stopped. At the end both are read and compared, event by event.
+///
+/// With --people a whole marketplace moves: the private store and the key halves go the same way, each wholly or not at all.
+/// Then copy the folder keys/ to each node, and destroy the old place.
 #[derive(Debug, Args)]
 pub struct Copy {
     /// The log to copy: a data folder, postgres://… or esdb://…
@@ -35,16 +41,26 @@ pub struct Copy {
     /// The database that mirrors the KurrentDB of --to [default: that of --database]
     #[arg(long, value_name = "ADDRESS")]
     to_database: Option<String>,
+    /// Also the private store and the key halves; the server must be stopped
+    #[arg(long)]
+    people: bool,
+    /// Leave the key halves where they are: devices resume the running leases without them
+    #[arg(long, requires = "people")]
+    without_halves: bool,
 }
 
 impl Copy {
     /// Copies, compares, and says how much.
     pub async fn run(self, common: &Common) -> anyhow::Result<()> {
-        let Self { from, to, from_database, to_database } = self;
+        let Self { from, to, from_database, to_database, people, without_halves } = self;
         ensure!(from != to, "--from and --to are the same place");
         let beside = |named: Option<String>| named.or_else(|| common.database.clone());
         let source = place(&from, beside(from_database)).context("--from")?;
         let target = place(&to, beside(to_database)).context("--to")?;
+        let people = match people {
+            true => Some(Move::begin(&source, &target, !without_halves)?),
+            false => None,
+        };
         let together = if source_order(&to) { TOGETHER } else { 1 };
         let log = source.source_log().await.context("--from")?;
         if !target.are_shared() {
@@ -55,9 +71,18 @@ impl Copy {
         let end = copy::copy(&log, &*copied, together, bar("copying")?).await?;
         copy::compare(&log, &copied, end, bar("comparing")?).await?;
         drop(copied);
+        let moved = match &people {
+            Some(people) => Some(people.run(bar("people")?).await?),
+            None => None,
+        };
         let seconds = started.elapsed().as_secs_f64();
         if common.json {
-            println!("{}", serde_json::json!({ "events": end, "same": true, "seconds": seconds }));
+            let mut told = people::told(moved.as_ref());
+            for (name, value) in [("events", end.into()), ("same", true.into()), ("seconds", seconds.into())]
+            {
+                told.insert(name.to_owned(), value);
+            }
+            println!("{}", serde_json::Value::Object(told));
             return Ok(());
         }
         println!(
@@ -68,6 +93,9 @@ impl Copy {
         let more = log.head().await?.map_or(0, |head| head + 1) - end;
         if more > 0 {
             println!("{more} more were appended to the source meanwhile; run the same command again");
+        }
+        if let (Some(people), Some(moved)) = (&people, &moved) {
+            people.tell(moved);
         }
         Ok(())
     }

@@ -115,6 +115,32 @@ async fn a_log_moves_house_from_a_folder_to_postgresql_to_kurrentdb_and_back() {
 }
 
 #[test]
+fn a_whole_marketplace_moves_to_postgresql_and_back_with_its_people() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, last) = (dir.path().join("first"), dir.path().join("last"));
+    let database = fixtures::postgres::server().fresh();
+    berth(&first, &[], &["demo", "--once"]);
+    let places = [first.display().to_string(), database.url(), last.display().to_string()];
+    let mut before = None;
+    for pair in places.windows(2) {
+        for time in ["once", "twice is a legal answer"] {
+            let copy = ["copy", "--people", "--from", &pair[0], "--to", &pair[1], "--json"];
+            let said: Value = serde_json::from_str(&berth(dir.path(), &[], &copy)).unwrap();
+            assert!(said["private"]["accounts"].as_u64().unwrap() > 0, "{time}: {said}");
+            assert_eq!(said["private"]["server_keys"], 1, "{time}: {said}");
+            let rows = (said["private"].clone(), said["halves"].clone());
+            assert_eq!(before.get_or_insert(rows.clone()), &rows, "{time}");
+        }
+    }
+    let busy = std::fs::File::open(last.join("serve.lock")).unwrap();
+    busy.lock().unwrap();
+    let copy = ["copy", "--people", "--from", &places[2], "--to", &places[1]];
+    let refused = Command::new(BERTH).args(copy).output().unwrap();
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && why.contains("another server runs"), "{why}");
+}
+
+#[test]
 fn the_demo_tells_its_story_and_leaves_a_ledger_that_verifies() {
     let dir = tempfile::tempdir().unwrap();
     let berth = |arguments: &[&str]| berth(&dir.path().join("data"), &[], arguments);
