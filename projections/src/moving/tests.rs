@@ -249,6 +249,19 @@ async fn a_move_that_is_cut_off_leaves_the_target_empty() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_move_that_was_cut_off_between_the_stores_is_completed_by_the_next() {
+    let (from, to) = (place(Is::Database).await, place(Is::Folder).await);
+    fill(&from, 20).await;
+    let moved = move_all(&from, &to).await.unwrap();
+    for (table, _) in &moved.private.tables {
+        made(format!("delete from {table}")).execute(to.private.store()).await.unwrap();
+    }
+    let again = move_all(&from, &to).await.unwrap();
+    assert_eq!(again.private, moved.private);
+    assert!(again.halves.unwrap().was_there);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_cut_off_on_the_way_leaves_the_target_empty() {
     for (from, to) in [(Is::Folder, Is::Database), (Is::Database, Is::Folder)] {
         let (from, to) = (place(from).await, place(to).await);
