@@ -253,9 +253,13 @@ impl Executor {
         });
         let append =
             Append { stream: stream.clone(), expected: Expected::from(revision), events: events.collect() };
+        let mut unknown = false;
         for _ in 0..MAX_REPEATS {
             match self.log.append(append.clone()).await {
+                // What an earlier attempt came to, a refusal to write does not tell.
+                Err(AppendError::Overloaded | AppendError::Fatal(_)) if unknown => break,
                 Err(AppendError::OutcomeUnknown) => {
+                    unknown = true;
                     tracing::warn!(stream = %stream, command_id = %by.command, "append has an unknown outcome; repeating it");
                 }
                 outcome => return outcome,

@@ -74,6 +74,17 @@ impl Db {
         }
     }
 
+    /// As [`Db::batch`], for what may take hours.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub fn long(&self, sql: &str) -> Result<(), ViewError> {
+        match self {
+            Self::Sqlite(db) => Ok(db.execute_batch(sql)?),
+            Self::Postgres(session) => session.long(sql),
+        }
+    }
+
     /// Runs a statement; answers how many rows it changed.
     ///
     /// # Errors
@@ -134,7 +145,7 @@ impl Db {
     pub fn answers(&self) -> bool {
         match self {
             Self::Sqlite(_) => true,
-            Self::Postgres(session) => session.batch("").is_ok(),
+            Self::Postgres(session) => session.answers(),
         }
     }
 
@@ -178,7 +189,11 @@ impl Db {
     pub fn begin_snapshot(&self) -> Result<(), ViewError> {
         self.batch(match self {
             Self::Sqlite(_) => "begin",
-            Self::Postgres(_) => "begin isolation level repeatable read read only",
+            // It may wait while something long is done with what was read.
+            Self::Postgres(_) => {
+                "begin isolation level repeatable read read only; \
+                 set local idle_in_transaction_session_timeout = 0"
+            }
         })
     }
 

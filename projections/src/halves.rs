@@ -40,7 +40,7 @@ use crate::{
 };
 
 /// Connections at most.
-const MAX_CONNECTIONS: u32 = 4;
+const MAX_CONNECTIONS: u32 = 2;
 /// How long a connection is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Where PostgreSQL keeps the table.

@@ -9,7 +9,7 @@
 //! `schema_floor` says which schema a program must know at least, so nodes of the version before go on while others are
 //! upgraded. No message shows a password: what PostgreSQL says does not repeat the address.
 
-use std::{str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
 use chrono::{DateTime, Utc};
 pub use sqlx::PgConnection;
@@ -31,11 +31,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Told to every session: a statement or a lock that takes longer than this (in milliseconds) is given up, so a node
 /// that hangs holds up nobody for ever.
-const SESSION: [(&str, &str); 4] = [
+const SESSION: [(&str, &str); 8] = [
     ("lock_timeout", "10000"),
     ("idle_in_transaction_session_timeout", "60000"),
     ("client_min_messages", "warning"),
     ("timezone", "UTC"),
+    // Of a host that is gone the server learns soon, and gives its locks to others.
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "30000"),
 ];
 
 /// A database cannot be used.
@@ -70,10 +75,16 @@ pub enum PostgresError {
 }
 
 /// A database, by its address.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Postgres {
     options: PgConnectOptions,
     shown: String,
+}
+
+impl fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Postgres").field("shown", &self.shown).finish_non_exhaustive()
+    }
 }
 
 impl Postgres {

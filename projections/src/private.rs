@@ -55,6 +55,9 @@ use crate::{
 /// Connections at most.
 const MAX_CONNECTIONS: u32 = 8;
 
+/// Connections of a node to a database that others use too.
+const MAX_SHARED: u32 = 6;
+
 /// The private store cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PrivateError {
@@ -146,7 +149,7 @@ impl Private {
     /// When the database cannot be used, holds no schema, or needs a newer program.
     pub async fn on(postgres: &Postgres) -> Result<Self, PrivateError> {
         postgres.must_be_prepared().await?;
-        Ok(Self::of(Store::Postgres(postgres.pool(MAX_CONNECTIONS))))
+        Ok(Self::of(Store::Postgres(postgres.pool(MAX_SHARED))))
     }
 
     fn of(store: Store) -> Self {

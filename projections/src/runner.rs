@@ -76,7 +76,9 @@ impl Runner {
         let store = views.store().clone();
         let engine = blocking(move || {
             let engine = Engine::open(store)?;
-            engine.drop_unused()?;
+            if let Err(error) = engine.drop_unused() {
+                tracing::warn!(%error, "read models of another version that nobody uses cannot be dropped now");
+            }
             Ok(engine)
         })
         .await?;
@@ -140,6 +142,12 @@ struct Following {
 impl Following {
     async fn run(mut self, mut stopped: watch::Receiver<bool>) -> Result<(), ViewError> {
         let result = self.follow(&mut stopped).await;
+        if self.holder.is_some() {
+            let given = self.with_engine(|engine, holder| engine.give_back(*holder)).await;
+            if let Err(error) = given {
+                tracing::debug!(%error, "the lease of folding runs out by itself");
+            }
+        }
         if let Err(error) = &result {
             tracing::error!(%error, next = self.progress.borrow().next, "the views are no longer kept up to date");
         }
@@ -176,18 +184,21 @@ impl Following {
             self.used = Instant::now();
             self.with_engine(|engine, _| engine.used()).await?;
         }
-        if self.waits {
+        // A connection that was opened anew may find less than the lost one had written: such a commit may be lost.
+        if self.waits || self.engine.is_none() {
             self.watch().await?;
         }
         let from = self.progress.borrow().next;
         let end = self.log.head().await?.map_or(0, |head| head + 1);
         if end <= from {
             self.waits = false;
-            self.publish(from, end);
-            return Ok(false);
+            if self.is_shared() {
+                self.watch().await?;
+            }
+            self.publish_end(end);
+            return Ok(self.progress.borrow().next < end);
         }
-        let shared = matches!(self.views.store(), Store::Postgres(_));
-        if shared && !self.with_engine(|engine, holder| engine.leads(holder)).await? {
+        if self.is_shared() && !self.with_engine(|engine, holder| engine.leads(holder)).await? {
             self.waits = true;
             self.publish(from, end);
             return Ok(false);
@@ -197,6 +208,10 @@ impl Following {
         let Some(last) = page.last().map(|recorded| recorded.position) else { return Ok(false) };
         let (applied, next) = self
             .with_engine(move |engine, _| {
+                let first = page.first().map_or(0, |recorded| recorded.position);
+                if engine.next() < first {
+                    return Ok((Applied::Moved, engine.next()));
+                }
                 let applied = engine.apply(&page)?;
                 Ok((applied, engine.next()))
             })
@@ -208,7 +223,16 @@ impl Following {
         Ok(true)
     }
 
-    /// Takes in how far another node has folded.
+    fn is_shared(&self) -> bool {
+        matches!(self.views.store(), Store::Postgres(_))
+    }
+
+    fn publish_end(&self, end: Position) {
+        let next = self.progress.borrow().next;
+        self.publish(next, end);
+    }
+
+    /// Takes in how far the views are folded, by another node or before this one lost its connection.
     async fn watch(&mut self) -> Result<(), ViewError> {
         let next = self
             .with_engine(|engine, _| {

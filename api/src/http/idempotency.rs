@@ -79,7 +79,13 @@ async fn claimed(app: App, account: AccountId, request: Request, next: Next) -> 
     // A server that has the store for itself knows that what began before its start was cut off.
     let cut_off = now.plus(-CUT_OFF_S);
     let stale_before = if app.private.is_shared() { cut_off } else { cut_off.max(app.up_since) };
-    match app.private.begin_idempotent(account, &key, digest, now, stale_before).await? {
+    let mut begun = app.private.begin_idempotent(account, &key, digest, now, stale_before).await?;
+    if begun == Begun::InFlight && app.private.is_shared() {
+        // Nor is anybody at work on what began before the first of the servers that are there.
+        let first = app.private.nodes().await?.first().map_or(stale_before, |node| node.started_at);
+        begun = app.private.begin_idempotent(account, &key, digest, now, first.max(stale_before)).await?;
+    }
+    match begun {
         Begun::Fresh | Begun::Resumed => {}
         Begun::InFlight => return Err(in_flight()),
         Begun::OtherRequest => return Err(reused()),

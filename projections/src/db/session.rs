@@ -25,9 +25,12 @@ use super::{Kind, Param, dialect};
 use crate::{postgres::Postgres, rows::Read, views::ViewError};
 
 /// How long a question or change is waited for.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// How long statements without parameters are, such as one that makes an index of a large table, and all rows of an
-/// answer together.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the beginning and end of a transaction are, and other small things; longer than a lock may take.
+const SHORT_PATIENCE: Duration = Duration::from_secs(15);
+/// How long a connection may take to show that it works.
+const TRY: Duration = Duration::from_secs(3);
+/// How long one that makes an index of a large table is, and all rows of an answer together.
 const LONG_PATIENCE: Duration = Duration::from_secs(6 * 3_600);
 
 /// One writer of the views at a time, by an advisory lock of this number: `Brtv`.
@@ -109,7 +112,8 @@ impl Session {
         };
         // A commit may be lost with the power, never half of it: what is missing is folded again.
         session.batch(&format!(
-            "set search_path = {}, public; set synchronous_commit = off; set jit = off",
+            "select set_config('search_path', '{}, ' || current_setting('search_path'), false);
+             set synchronous_commit = off; set jit = off",
             session.form
         ))?;
         Ok(session)
@@ -126,7 +130,25 @@ impl Session {
     /// # Errors
     /// When the server refuses.
     pub fn batch(&self, sql: &str) -> Result<(), ViewError> {
-        self.run(LONG_PATIENCE, async |connection| {
+        self.raw(SHORT_PATIENCE, sql)
+    }
+
+    /// As [`Session::batch`], for what may take hours.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub fn long(&self, sql: &str) -> Result<(), ViewError> {
+        self.raw(LONG_PATIENCE, sql)
+    }
+
+    /// Whether the server answers soon.
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        self.raw(TRY, "").is_ok()
+    }
+
+    fn raw(&self, patience: Duration, sql: &str) -> Result<(), ViewError> {
+        self.run(patience, async |connection| {
             connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.map(drop)
         })
     }

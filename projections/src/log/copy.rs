@@ -20,6 +20,9 @@ use super::{Append, AppendError, Appended, EventLog, Expected, LogError, MAX_PAG
 
 /// Events on their way at once, at most.
 const MAX_WAVE_EVENTS: usize = 2_000;
+/// Payload bytes, and events, after which no more is joined into an append: what describes events takes room too.
+const MAX_JOINED_BYTES: usize = 256 << 10;
+const MAX_JOINED: usize = 256;
 /// Times that an append with an unknown outcome, or one that was turned away for load, is repeated.
 const REPEATS: u32 = 30;
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
@@ -37,7 +40,7 @@ pub enum CopyError {
     },
     /// Something else writes to the target.
     #[error(
-        "event {expected} was stored as event {found}: something else writes to the target; stop it, and begin again \
+        "event {expected} was stored as event {found}: something else writes to the target, or it failed in the middle; begin again \
              with an empty one"
     )]
     NotAlone {
@@ -150,8 +153,9 @@ fn waves(page: Vec<Recorded>, together: usize) -> Vec<Vec<(Position, Append)>> {
         if let Some((_, append)) = waves.last_mut().and_then(|wave| wave.last_mut())
             && append.stream == stream
         {
+            let bytes: usize = append.events.iter().map(|event| event.payload.len()).sum();
             append.events.push(event);
-            if check(append).is_ok() {
+            if bytes < MAX_JOINED_BYTES && append.events.len() <= MAX_JOINED && check(append).is_ok() {
                 continue;
             }
             let Some(event) = append.events.pop() else { continue };

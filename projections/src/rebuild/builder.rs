@@ -35,6 +35,8 @@ const CHUNK: usize = 10_000;
 const WAL_PAGES: u32 = 16_384;
 /// Threads that help sorting when an index is made.
 const SORTERS: u32 = 1;
+/// How long to wait before tables that somebody reads are tried again.
+const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
 /// Rounds of catching up inside the last transaction, at least when the log grows all the time.
 const LAST_ROUNDS: usize = 8;
 
@@ -239,7 +241,15 @@ impl Builder {
         more: &mut impl FnMut(Position) -> Result<Vec<Recorded>, LogError>,
     ) -> Result<(), ViewError> {
         let Self { db, views, next, last, store } = self;
-        let tx = db.write()?;
+        let tx = loop {
+            let tx = db.write()?;
+            if tables::take(db, views.iter().map(|(view, _)| view.as_ref()))? {
+                break tx;
+            }
+            drop(tx);
+            tracing::info!("somebody reads what is to be replaced; waiting");
+            std::thread::sleep(PAUSE);
+        };
         let served = tables::checkpoints(db)?;
         let built = |name: &str| views.iter().any(|(view, _)| view.name() == name);
         let served = served.iter().filter(|(name, _)| built(name)).map(|(_, c)| c.next).max().unwrap_or(0);

@@ -30,7 +30,7 @@ use crate::{
 
 /// The lease of folding, by the database's clock: it passes on after five seconds without a page.
 const TAKE_LEASE: &str = "insert into leader_leases as l (name, holder, fence, until)
-     values ('read models', ?, 1, clock_timestamp() + interval '5 seconds')
+     values (?1, ?2, 1, clock_timestamp() + interval '5 seconds')
      on conflict (name) do update set
          fence = l.fence + case when l.holder = excluded.holder then 0 else 1 end,
          holder = excluded.holder, until = excluded.until
@@ -160,7 +160,7 @@ impl Engine {
     /// # Errors
     /// When the database refuses.
     pub fn leads(&self, holder: &mut Option<Uuid>) -> Result<bool, ViewError> {
-        let Db::Postgres(_) = &self.db else { return Ok(true) };
+        let Some(lease) = self.lease() else { return Ok(true) };
         let id = match holder {
             Some(id) => id,
             None => {
@@ -168,7 +168,25 @@ impl Engine {
                 holder.insert(self.db.value(sql, Vec::new())?.unwrap_or_default())
             }
         };
-        Ok(self.db.value::<i64>(TAKE_LEASE, vec![Param::of(id)])?.is_some())
+        Ok(self.db.value::<i64>(TAKE_LEASE, vec![Param::of(&lease), Param::of(id)])?.is_some())
+    }
+
+    /// Gives the lease of folding back.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub fn give_back(&self, holder: Option<Uuid>) -> Result<(), ViewError> {
+        let (Some(lease), Some(id)) = (self.lease(), holder) else { return Ok(()) };
+        let sql = "update leader_leases set until = clock_timestamp() where name = ? and holder = ?";
+        self.db.execute(sql, vec![Param::of(&lease), Param::of(&id)]).map(drop)
+    }
+
+    /// Nodes of another version fold other tables, under a lease of their own.
+    fn lease(&self) -> Option<String> {
+        match &self.db {
+            Db::Sqlite(_) => None,
+            Db::Postgres(session) => Some(format!("read models {}", session.form())),
+        }
     }
 
     /// Whether the connection can be used after an error.

@@ -29,7 +29,7 @@ use crate::{
 pub const MAX_LIMIT: usize = 500;
 
 /// Connections, and so questions at once; further ones wait.
-const READERS: usize = 8;
+const READERS: usize = 6;
 
 /// A connection that lay idle for longer is tried before it is used.
 const FRESH: Duration = Duration::from_secs(1);

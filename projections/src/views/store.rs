@@ -152,7 +152,7 @@ impl Store {
                         return Err(ViewError::Busy);
                     }
                     tracing::info!("another node is building read models; waiting for it");
-                    db.batch(&format!("set lock_timeout = 0; select pg_advisory_lock({REBUILD})"))?;
+                    db.long(&format!("set lock_timeout = 0; select pg_advisory_lock({REBUILD})"))?;
                 }
                 let Db::Postgres(session) = db else { return Err(ViewError::Busy) };
                 Ok(RebuildLock { _file: None, _session: Some(session) })
@@ -208,8 +208,11 @@ pub(crate) fn drop_unused(db: &Db) -> Result<Vec<String>, ViewError> {
     unused.retain(|form| form != session.form() && form.starts_with("berth_views_"));
     for form in &unused {
         session.batch(&format!(
-            "select pg_advisory_xact_lock({FORMS});
-             drop schema if exists {form} cascade; delete from view_forms where form = '{form}'"
+            "select pg_advisory_xact_lock({FORMS}); set local lock_timeout = '1s';
+             do $$ begin
+                 delete from view_forms where form = '{form}' and used_at < now() - interval '1 day';
+                 if found then drop schema if exists {form} cascade; end if;
+             end $$"
         ))?;
     }
     Ok(unused)

@@ -66,11 +66,11 @@ pub(crate) fn create_indexes(db: &Db, view: &dyn Folder, generation: u64) -> Res
                 made.replacen(&format!("index {name}_by_"), &format!("index {name}_{generation}_by_"), 1);
             made.replacen(&format!(" on {name} "), &format!(" on {name}{BUILD} "), 1)
         });
-        db.batch(&db.ddl(&made))?;
+        db.long(&db.ddl(&made))?;
     }
     if let Db::Postgres(_) = db {
         for name in view.tables() {
-            db.batch(&format!("analyze {name}{BUILD}"))?;
+            db.long(&format!("analyze {name}{BUILD}"))?;
         }
     }
     Ok(())
@@ -85,6 +85,31 @@ pub(crate) fn replace(db: &Db, view: &dyn Folder) -> Result<(), ViewError> {
         ))?;
     }
     Ok(())
+}
+
+/// Takes the tables for itself that are about to be replaced, in the open transaction; false while somebody reads them: a
+/// long reading is not waited for, or everybody after it would wait too.
+pub(crate) fn take<'a>(db: &Db, views: impl Iterator<Item = &'a dyn Folder>) -> Result<bool, ViewError> {
+    let Db::Postgres(session) = db else { return Ok(true) };
+    let schema = db.schema();
+    let tables = views.flat_map(|view| view.tables()).map(|name| format!("'{schema}{name}'"));
+    let tables = tables.collect::<Vec<_>>().join(", ");
+    session.batch(&format!(
+        "set local lock_timeout = '1s';
+         do $$ declare t text; begin
+             foreach t in array array[{tables}] loop
+                 if to_regclass(t) is not null then
+                     execute 'lock table ' || t || ' in access exclusive mode';
+                 end if;
+             end loop;
+             perform set_config('lock_timeout', '10s', true);
+         exception when lock_not_available then
+             perform set_config('berth.taken', 'no', true);
+         end $$"
+    ))?;
+    let refused =
+        db.value::<String>("select coalesce(current_setting('berth.taken', true), '')", Vec::new())?;
+    Ok(refused.as_deref() != Some("no"))
 }
 
 /// All views' checkpoints, by their names.

@@ -125,8 +125,7 @@ pub async fn run(
     for (stream, why) in store.withdrawn().await? {
         audit.find(&stream, None, why);
     }
-    let end = mirror.head().await?.map_or(0, |head| head + 1);
-    let upto = store.checkpoint().await?;
+    let (end, upto) = store.end().await?;
     let mut mirrored = Mirrored { log: mirror, page: Vec::new().into_iter(), next: 0, end };
     let options = ReadAllOptions::default().filter(address.names().filter());
     let all = client.read_all(&options).await.map_err(|e| address.failed(&failure::said(&e)))?;

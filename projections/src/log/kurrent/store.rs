@@ -107,6 +107,21 @@ impl Store {
         row.map(place).transpose().map_err(|e| storage(&e))
     }
 
+    /// How many events are mirrored, and up to where in KurrentDB, at one moment.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn end(&self) -> Result<(Position, Option<Place>), LogError> {
+        let both = "select coalesce((select max(position) + 1 from events), 0), commit_position, prepare_position \
+                    from kurrent_mirror";
+        let row = in_time(PATIENCE, sqlx::query(both).fetch_optional(&self.pool)).await?;
+        let Some(row) = row else { return Ok((0, None)) };
+        let number = |column| row.try_get::<i64, _>(column).map_err(|e| storage(&e));
+        let (end, commit, prepare) = (number(0)?, number(1)?, number(2)?);
+        let place = Place { commit: commit.cast_unsigned(), prepare: prepare.cast_unsigned() };
+        Ok((end.cast_unsigned(), Some(place).filter(|_| commit >= 0 && end > 0)))
+    }
+
     /// Writes a batch in one transaction, leaving out what another node has written.
     pub async fn write(&self, batch: &Batch) -> Result<Written, LogError> {
         let (names, owners) = streams(&batch.events);

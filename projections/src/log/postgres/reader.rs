@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Connections, and so reads at once; further reads wait.
-const MAX_READERS: usize = 8;
+const MAX_READERS: usize = 5;
 
 /// Stream names that are remembered, some 100 bytes each.
 const MAX_NAMES: usize = 65_536;
@@ -186,10 +186,21 @@ impl Readers {
 
     /// Finds the streams' names.
     async fn named(&self, connection: &mut PgConnection, page: Vec<Row>) -> Result<Vec<Recorded>, Failed> {
-        let mut unknown: Vec<i64> = {
-            let names = lock(&self.names);
-            page.iter().map(|row| row.stream).filter(|id| !names.contains_key(id)).collect()
-        };
+        // The page's own, whatever else is remembered or forgotten meanwhile.
+        let mut own: HashMap<i64, StreamName> = HashMap::new();
+        let mut unknown: Vec<i64> = Vec::new();
+        {
+            let mut names = lock(&self.names);
+            if names.len() > MAX_NAMES {
+                names.clear();
+            }
+            for row in &page {
+                match names.get(&row.stream) {
+                    Some(name) => drop(own.insert(row.stream, name.clone())),
+                    None => unknown.push(row.stream),
+                }
+            }
+        }
         unknown.sort_unstable();
         unknown.dedup();
         let found = match unknown.is_empty() {
@@ -198,15 +209,14 @@ impl Readers {
         };
         let found: Result<Vec<(i64, String)>, sqlx::Error> =
             found.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect();
-        let mut names = lock(&self.names);
-        if names.len() > MAX_NAMES {
-            names.clear();
-        }
-        names.extend(found?.into_iter().map(|(id, name)| (id, StreamName::stored(name))));
+        let found = found?.into_iter().map(|(id, name)| (id, StreamName::stored(name)));
+        let found: Vec<_> = found.collect();
+        lock(&self.names).extend(found.iter().cloned());
+        own.extend(found);
         page.into_iter()
             .map(|row| {
                 let nameless = || LogError::Storage(format!("stream number {} has no name", row.stream));
-                let name = names.get(&row.stream).cloned().ok_or_else(nameless)?;
+                let name = own.get(&row.stream).cloned().ok_or_else(nameless)?;
                 Ok(row.named(name))
             })
             .collect()
