@@ -40,7 +40,7 @@ use crate::{
     halves,
     host_keys::HostKeys,
     keys::Keys,
-    nodes::Nodes,
+    nodes::{self, Nodes},
     openbazaar::Status,
     reports::Reports,
     scheduler::JobRuns,
@@ -453,6 +453,7 @@ async fn on_database(
         "the keys in {} are not those that the database {shown} was made with; {copy}",
         folder.display()
     );
+    nodes::keep_era(&private, keys.online().era, clock.time()).await?;
     Ok((keys, private, stores.halves().await?))
 }
 

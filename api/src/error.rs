@@ -152,6 +152,15 @@ impl Problem {
         )
     }
 
+    /// 503: what the server keeps its data in does not answer, or cannot be written. The cause goes to the log only.
+    #[must_use]
+    pub fn away(cause: &dyn std::fmt::Display) -> Self {
+        tracing::error!(error = %cause, "a request could not be answered: the storage failed");
+        let detail = "the server's storage does not answer right now";
+        let action = "send the same request again in a moment; with an Idempotency-Key nothing happens twice";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "storage-away", detail, action).retry_after(5)
+    }
+
     /// 503: too busy right now.
     #[must_use]
     pub fn overloaded() -> Self {
@@ -198,6 +207,9 @@ impl From<ExecutorError> for Problem {
         match error {
             ExecutorError::Append(AppendError::Overloaded) => Self::overloaded(),
             ExecutorError::Append(e @ AppendError::TooLarge { .. }) => Self::invalid(e.to_string()),
+            ExecutorError::Append(e @ (AppendError::Fatal(_) | AppendError::OutcomeUnknown)) => {
+                Self::away(&e)
+            }
             other => Self::internal(&other),
         }
     }
@@ -205,13 +217,16 @@ impl From<ExecutorError> for Problem {
 
 impl From<ViewError> for Problem {
     fn from(error: ViewError) -> Self {
-        Self::internal(&error)
+        if error.may_pass() { Self::away(&error) } else { Self::internal(&error) }
     }
 }
 
 impl From<LogError> for Problem {
     fn from(error: LogError) -> Self {
-        Self::internal(&error)
+        match error {
+            LogError::Storage(_) => Self::away(&error),
+            LogError::Damaged { .. } => Self::internal(&error),
+        }
     }
 }
 
@@ -228,6 +243,7 @@ impl From<PrivateError> for Problem {
                 let action = "choose another marketplace name";
                 Self::new(StatusCode::CONFLICT, "marketplace-taken", error.to_string(), action)
             }
+            PrivateError::Storage(_) => Self::away(&error),
             other => Self::internal(&other),
         }
     }

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-pub use shared::refresh;
+pub use shared::{must_be_free, refresh};
 
 use axum::http::StatusCode;
 use domain::{

@@ -12,8 +12,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use anyhow::ensure;
 use domain::time::Time;
-use projections::private::{Node, PrivateError};
+use projections::private::{Node, Private, PrivateError};
 use tokio::{
     sync::{Mutex, MutexGuard, TryLockError},
     time::MissedTickBehavior,
@@ -35,6 +36,26 @@ const LOOK: Duration = Duration::from_secs(1);
 const OPENBAZAAR: &str = "openbazaar";
 /// What is told of the jobs' last runs.
 const JOBS: &str = "jobs";
+
+/// What is told of the era of the server's keys.
+const ERA: &str = "era";
+
+/// Makes sure that no node signs in a later era: devices that have heard that one believe nothing of an earlier.
+///
+/// # Errors
+/// When one does, or the private store fails.
+pub async fn keep_era(private: &Private, era: u32, now: Time) -> anyhow::Result<()> {
+    let told = private.status(ERA).await?.and_then(|(era, _)| era.parse::<u32>().ok()).unwrap_or(0);
+    ensure!(
+        told <= era,
+        "this node's keys are of era {era}, and another's of era {told}: devices believe only the later ones; copy the folder \
+         keys of that node"
+    );
+    if told < era {
+        private.put_status(ERA, &era.to_string(), now).await?;
+    }
+    Ok(())
+}
 
 /// This server among those on its store.
 #[derive(Debug)]
@@ -71,11 +92,18 @@ pub async fn run(app: App, roles: Roles, stop: CancellationToken) {
     }
     let mut tick = tokio::time::interval(LOOK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut is_turn, mut fails) = (true, false);
+    let (mut is_turn, mut fails, mut old) = (true, false, false);
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
         let all = async {
             if is_turn {
                 be_there(&app, &roles).await?;
+                if let Err(e) = keep_era(&app.private, app.keys.online().era, app.clock.time()).await
+                    && !old
+                {
+                    tracing::error!(error = %e, "this node's answers are believed no more; it stops");
+                    old = true;
+                    app.stop.cancel();
+                }
                 exchange(&app).await?;
             }
             gateways::refresh(&app).await

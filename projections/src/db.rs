@@ -14,7 +14,8 @@ mod session;
 
 use rusqlite::{params_from_iter, types::Value};
 
-pub use self::session::{Array, Session};
+use self::session::LATE;
+pub use self::session::{Array, SOON, Session};
 use crate::{
     rows::{Column, Read},
     views::ViewError,
@@ -122,7 +123,22 @@ impl Db {
                 }
                 Ok(())
             }
-            Self::Postgres(session) => session.each(sql, params, show),
+            Self::Postgres(session) => session.each(sql, params, SOON, show),
+        }
+    }
+
+    /// As [`Db::each`], of a whole table.
+    ///
+    /// # Errors
+    /// As [`Db::each`].
+    pub fn scan<E: From<ViewError>>(
+        &self,
+        sql: &str,
+        show: impl FnMut(&mut Read<'_, '_>) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        match self {
+            Self::Sqlite(_) => self.each(sql, Vec::new(), show),
+            Self::Postgres(session) => session.each(sql, Vec::new(), LATE, show),
         }
     }
 

@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// that hangs holds up nobody for ever.
 const SESSION: [(&str, &str); 8] = [
     ("lock_timeout", "10000"),
-    ("idle_in_transaction_session_timeout", "60000"),
+    ("idle_in_transaction_session_timeout", "15000"),
     ("client_min_messages", "warning"),
     ("timezone", "UTC"),
     // Of a host that is gone the server learns soon, and gives its locks to others.
@@ -74,6 +74,49 @@ pub enum PostgresError {
     },
 }
 
+/// What may stand behind the question mark of an address.
+const PARAMETERS: [&str; 22] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+    "passfile",
+    "connect_timeout",
+    "target_session_attrs",
+    "client_encoding",
+];
+
+/// Refuses what would be passed over: a mistyped `sslmode` must not mean no TLS. Of the address only names are repeated.
+fn known(url: &str) -> Result<(), String> {
+    let Some(("postgres" | "postgresql", rest)) = url.split_once("://") else {
+        return Err("it does not begin with postgres://".into());
+    };
+    let parameters = rest.split_once('?').map_or("", |(_, parameters)| parameters);
+    let mut names = parameters.split('&').filter(|pair| !pair.is_empty());
+    match names.find_map(|pair| {
+        let name = pair.split('=').next().unwrap_or_default();
+        let is_known = PARAMETERS.contains(&name) || name.starts_with("options[");
+        (!is_known).then(|| name.to_owned())
+    }) {
+        Some(name) => Err(format!("there is no parameter {name:?}")),
+        None => Ok(()),
+    }
+}
+
 /// A database, by its address.
 #[derive(Clone)]
 pub struct Postgres {
@@ -93,6 +136,7 @@ impl Postgres {
     /// # Errors
     /// When it is no such address.
     pub fn new(url: &str) -> Result<Self, PostgresError> {
+        known(url).map_err(PostgresError::Address)?;
         let given = PgConnectOptions::from_str(url).map_err(|e| PostgresError::Address(e.to_string()))?;
         let database = given.get_database().unwrap_or(given.get_username());
         let place = given.get_socket().map(|path| path.display().to_string());
@@ -158,6 +202,7 @@ impl Postgres {
     pub async fn prepare(&self) -> Result<(), PostgresError> {
         let mut connection = self.connect().await?;
         self.check(&mut connection).await?;
+        self.must_be_ours(&mut connection).await?;
         // `run` gives a future that no other thread may take over.
         migrations().run_direct(None, &mut connection, false).await.map_err(|e| self.failed(&e))
     }
@@ -182,6 +227,28 @@ impl Postgres {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Refuses a database that something else lives in.
+    async fn must_be_ours(&self, connection: &mut PgConnection) -> Result<(), PostgresError> {
+        if self.floor(connection).await?.is_some() {
+            return Ok(());
+        }
+        let begun = "select to_regclass('_sqlx_migrations') is not null";
+        let tables = "select count(*) from pg_tables where schemaname = current_schema()";
+        let ask = |e: sqlx::Error| self.failed(&e);
+        let begun: bool = sqlx::query_scalar(begun).fetch_one(&mut *connection).await.map_err(ask)?;
+        let ours = match begun {
+            // A first start that was cut off between two migrations.
+            true => {
+                let first = "select exists (select from _sqlx_migrations where version = 1 and description = 'log') \
+                             or not exists (select from _sqlx_migrations)";
+                sqlx::query_scalar(first).fetch_one(connection).await.map_err(ask)?
+            }
+            false => sqlx::query_scalar::<_, i64>(tables).fetch_one(connection).await.map_err(ask)? == 0,
+        };
+        let other = "it holds something else; make an empty database for Berth (nothing was changed)";
+        if ours { Ok(()) } else { Err(self.failed(&other)) }
     }
 
     /// The schema that a program must know; none while there is no schema.

@@ -42,6 +42,9 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Events after which a batch takes no further page, some 20 MiB; folding them keeps readers waiting for a second or so.
 const MAX_BATCH: usize = 16_000;
 
+/// The same on a server, where nothing must be heard of a writer for seconds.
+const MAX_SHARED_BATCH: usize = 4_000;
+
 /// How far a runner is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
@@ -204,7 +207,8 @@ impl Following {
             return Ok(false);
         }
         self.waits = false;
-        let page = read(&*self.log, from).await?;
+        let most = if self.is_shared() { MAX_SHARED_BATCH } else { MAX_BATCH };
+        let page = read(&*self.log, from, most).await?;
         let Some(last) = page.last().map(|recorded| recorded.position) else { return Ok(false) };
         let (applied, next) = self
             .with_engine(move |engine, _| {
@@ -276,10 +280,10 @@ impl Following {
 }
 
 /// The events from a position on. Whoever is far behind takes many at once: rows of many events are written once.
-async fn read(log: &dyn EventLog, from: Position) -> Result<Vec<Recorded>, ViewError> {
+async fn read(log: &dyn EventLog, from: Position, most: usize) -> Result<Vec<Recorded>, ViewError> {
     let mut events = log.read_all(from, MAX_PAGE).await?;
     let mut full = events.len() == MAX_PAGE;
-    while let Some(last) = events.last().filter(|_| full && events.len() < MAX_BATCH) {
+    while let Some(last) = events.last().filter(|_| full && events.len() < most) {
         let page = log.read_all(last.position + 1, MAX_PAGE).await?;
         full = page.len() == MAX_PAGE;
         events.extend(page);

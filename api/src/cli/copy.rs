@@ -63,9 +63,11 @@ impl Copy {
         };
         let together = if source_order(&to) { TOGETHER } else { 1 };
         let log = source.source_log().await.context("--from")?;
-        if !target.are_shared() {
-            DataDir::open(target.data.path())?;
-        }
+        // Nobody else writes to a folder meanwhile; of a database the copy itself finds out.
+        let _alone = match target.are_shared() || people.is_some() {
+            true => None,
+            false => Some(DataDir::open(target.data.path())?.lock().context("--to")?),
+        };
         let copied = target.open_log().await.context("--to")?;
         let started = std::time::Instant::now();
         let end = copy::copy(&log, &*copied, together, bar("copying")?).await?;
@@ -94,8 +96,12 @@ impl Copy {
         if more > 0 {
             println!("{more} more were appended to the source meanwhile; run the same command again");
         }
-        if let (Some(people), Some(moved)) = (&people, &moved) {
-            people.tell(moved);
+        match (&people, &moved) {
+            (Some(people), Some(moved)) => people.tell(moved),
+            _ => println!(
+                "This is the log alone, for audits and exports: a marketplace goes on with its people and keys, which \
+                 --people copies"
+            ),
         }
         Ok(())
     }

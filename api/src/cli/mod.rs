@@ -115,6 +115,14 @@ impl Common {
     pub fn load(&self, flags: &[(&str, String)]) -> anyhow::Result<Loaded> {
         let beside = self.data().join("berth.toml");
         let file = self.config.clone().or_else(|| beside.exists().then_some(beside));
+        if let Some(log) = self.log.as_ref().filter(|log| !is_address(log)) {
+            // An address with a slip in it must not pass for a filter.
+            let port = log.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+            anyhow::ensure!(
+                !port && !log.contains(['/', '@']),
+                "--log is neither an address like esdb://host:2113 nor a filter like info"
+            );
+        }
         let log = self.log.clone().filter(|log| is_address(log));
         let addresses = [("database", self.database.clone()), ("log", log)];
         let addresses = addresses.into_iter().filter_map(|(name, given)| Some((name, given?)));
@@ -164,7 +172,9 @@ pub fn main() -> ExitCode {
     // Whatever is written holds people's data: nobody else reads it.
     rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o077));
     let quiet = !matches!(command, Command::Serve(_));
-    let filter = common.filter().unwrap_or_else(|| if quiet { "warn" } else { "info,russh=off" }.into());
+    let filter = common.filter().unwrap_or_else(|| {
+        if quiet { "warn,eventstore=off" } else { "info,russh=off,eventstore=off" }.into()
+    });
     if let Err(e) = telemetry::start(&filter, common.log_format) {
         eprintln!("berth: --log-filter {filter:?} cannot be read: {e}");
         return ExitCode::from(2);

@@ -19,6 +19,13 @@ use crate::{
     stores::Stores,
 };
 
+/// Prints a line. Whoever started the server may have stopped reading, which is no reason to stop.
+macro_rules! say {
+    ($($what:tt)*) => {
+        let _ = std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{}\n", format_args!($($what)*)));
+    };
+}
+
 /// Runs the server, or parts of it.
 #[derive(Debug, Args)]
 pub struct Serve {
@@ -57,27 +64,32 @@ async fn serve(config: Config, roles: &Roles, data: &DataDir) -> anyhow::Result<
         true => Some(gateway::open(&app.config.gateway, &data.gateway(), clock).await?),
         false => None,
     };
+    if let Some(gateway) = &gateway {
+        gateways::must_be_free(&app.private, app.config.gateway.name.as_str(), gateway.host_key).await?;
+    }
     let set_up = accounts::offer_set_up(&app).await?;
     let mut server = Server::start(app, listener, roles).await?;
     let address = server.address;
     tracing::info!(%address, %roles, data = %server.app().stores.shown(), "berth is listening");
     if roles.has(Part::Api) {
-        println!("Berth listens on http://{address}/ (API docs at http://{address}/docs)");
+        say!("Berth listens on http://{address}/ (API docs at http://{address}/docs)");
     }
     if let Some(gateway) = gateway {
         introduce(&gateway);
         server.run_gateway(gateway);
     }
     if let Some(code) = set_up {
-        println!(
-            "Nobody has an account yet. Make the first operator at http://{address}/set-up with this code:"
-        );
-        println!("  {code}");
-        println!("or without a browser:");
-        println!("  curl -X POST http://{address}/v1/setup -H 'content-type: application/json' \\");
-        println!("    -d '{{\"code\":\"{code}\",\"name\":\"operator\"}}'");
+        say!("Nobody has an account yet. Make the first operator at http://{address}/set-up with this code:");
+        say!("  {code}");
+        say!("or without a browser:");
+        say!("  curl -X POST http://{address}/v1/setup -H 'content-type: application/json' \\");
+        say!("    -d '{{\"code\":\"{code}\",\"name\":\"operator\"}}'");
     }
-    told_to_stop(signal(SignalKind::terminate())?).await;
+    let stopped = server.app().stop.clone();
+    tokio::select! {
+        () = told_to_stop(signal(SignalKind::terminate())?) => {}
+        () = stopped.cancelled() => {}
+    }
     server.stop().await
 }
 
@@ -111,18 +123,14 @@ async fn gateway_only(config: &Config, data: &DataDir) -> anyhow::Result<()> {
 
 fn introduce(gateway: &Gateway) {
     tracing::info!(ssh = %gateway.ssh, "the gateway takes tunnels");
-    println!(
-        "Devices bring their tunnels up to {}, under {}",
-        gateway.ssh,
-        gateways::openssh(gateway.host_key)
-    );
+    say!("Devices bring their tunnels up to {}, under {}", gateway.ssh, gateways::openssh(gateway.host_key));
     let ways = [("http", gateway.http), ("https", gateway.tls)];
     let ways = ways.into_iter().filter_map(|(scheme, at)| {
         Some(format!("{scheme}://<subdomain>.{}:{}", gateway.shared().settings.domain, at?.port()))
     });
     let ways: Vec<_> = ways.collect();
     if !ways.is_empty() {
-        println!("Visitors reach them at {}", ways.join(" and "));
+        say!("Visitors reach them at {}", ways.join(" and "));
     }
 }
 

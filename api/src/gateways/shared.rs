@@ -10,7 +10,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use domain::{id::GatewayName, time::Time};
+use domain::{id::GatewayName, key::PublicKey, time::Time};
 use projections::private::{GatewayReport, Private, PrivateError, ReportedGateway};
 use tokio::time::Instant;
 
@@ -21,6 +21,28 @@ use crate::{app::App, error::Problem};
 const WRITE_EVERY: Duration = Duration::from_secs(3);
 /// A gateway that reported here within this time is not read from the store.
 const REPORTS_HERE: Duration = Duration::from_secs(8);
+
+/// How long another gateway must be silent before its name may be taken.
+const SILENT: Duration = Duration::from_secs(30);
+
+/// Refuses to start a gateway under the name of another that is there: it would hold leases that are not its own.
+///
+/// # Errors
+/// When the name is in use, or the private store fails.
+pub async fn must_be_free(private: &Private, name: &str, host_key: PublicKey) -> anyhow::Result<()> {
+    if !private.is_shared() {
+        return Ok(());
+    }
+    let all = private.reported_gateways().await?;
+    let there = all.iter().filter(|other| other.name == name && other.silent < SILENT);
+    for (_, known) in there.filter_map(known) {
+        anyhow::ensure!(
+            known.announcement.host_key == host_key,
+            "another gateway runs under the name {name:?}, with another host key; set gateway.name to one of this node's own"
+        );
+    }
+    Ok(())
+}
 
 /// What the store has of a gateway.
 #[derive(Debug, Default)]

@@ -108,6 +108,7 @@ pub const KINDS: &[(&str, u16, &str)] = &[
     ("stale", 412, "If-Match named another state than there is now."),
     ("stale-form", 403, "The form belongs to an earlier session; the page must be loaded again."),
     ("still-running", 409, "The rental's paid time is not over."),
+    ("storage-away", 503, "What the server keeps its data in does not answer right now."),
     ("subdomain-taken", 503, "Another lease has this subdomain."),
     ("surplus", 409, "More was paid than the order costs; what is beyond is refunded."),
     ("sweep-differs", 409, "The reference stands for a sweep of another amount."),

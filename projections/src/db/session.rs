@@ -26,12 +26,20 @@ use crate::{postgres::Postgres, rows::Read, views::ViewError};
 
 /// How long a question or change is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the rows of a question are, of which somebody waits for the answer.
+pub const SOON: Duration = Duration::from_secs(10);
+/// How long those of a whole table are, which may have to be sorted.
+pub const LATE: Duration = Duration::from_secs(3_600);
 /// How long the beginning and end of a transaction are, and other small things; longer than a lock may take.
 const SHORT_PATIENCE: Duration = Duration::from_secs(15);
 /// How long a connection may take to show that it works.
 const TRY: Duration = Duration::from_secs(3);
 /// How long one that makes an index of a large table is, and all rows of an answer together.
 const LONG_PATIENCE: Duration = Duration::from_secs(6 * 3_600);
+
+/// A writer of which nothing is heard for this long was frozen or cut off: the server ends its transaction, so that another
+/// node can go on. Between two statements a fold takes a part of it.
+const FROZEN: &str = "4s";
 
 /// One writer of the views at a time, by an advisory lock of this number: `Brtv`.
 const WRITER: i64 = 0x4272_7476;
@@ -158,7 +166,9 @@ impl Session {
     /// # Errors
     /// When the server refuses, or another writer takes too long.
     pub fn begin_writing(&self) -> Result<(), ViewError> {
-        let begun = self.batch(&format!("begin; select pg_advisory_xact_lock({WRITER})"));
+        let begun = self.batch(&format!(
+            "begin; set local idle_in_transaction_session_timeout = '{FROZEN}'; select pg_advisory_xact_lock({WRITER})"
+        ));
         if begun.is_err() && !self.broken.get() {
             self.batch("rollback")?;
         }
@@ -199,11 +209,12 @@ impl Session {
         })
     }
 
-    /// As [`super::Db::each`].
+    /// As [`super::Db::each`]; a row is waited for as long as `patience`.
     pub fn each<E: From<ViewError>>(
         &self,
         sql: &str,
         params: Vec<Param>,
+        patience: Duration,
         mut show: impl FnMut(&mut Read<'_, '_>) -> Result<bool, E>,
     ) -> Result<(), E> {
         let sql = AssertSqlSafe(self.words(sql));
@@ -214,7 +225,7 @@ impl Session {
             let late = |_| std::io::Error::from(std::io::ErrorKind::TimedOut);
             // Whoever has enough still takes what the server sends: the connection is used again.
             let mut enough = false;
-            while let Some(row) = tokio::time::timeout(PATIENCE, rows.try_next()).await.map_err(late)?? {
+            while let Some(row) = tokio::time::timeout(patience, rows.try_next()).await.map_err(late)?? {
                 if !enough {
                     match show(&mut Read::of(&row)) {
                         Ok(more) => enough = !more,

@@ -14,7 +14,7 @@ pub struct Alone {
 
 impl Private {
     /// Waits until nobody else does what has this name, at any node; what is answered holds the others off until it is
-    /// dropped. Not for longer than a minute, and not while another is held.
+    /// dropped. Not for longer than ten seconds, and not while another is held.
     ///
     /// # Errors
     /// When the store fails, or it took too long.

@@ -7,7 +7,7 @@ use std::{
 
 use super::{Bind, Read, Row, written::Written};
 use crate::{
-    db::{Array, Db, Session},
+    db::{Array, Db, SOON, Session},
     views::ViewError,
 };
 
@@ -308,7 +308,7 @@ fn load<R: Row>(sql: &Sql, db: &Db, key: &R::Key) -> Result<Option<Box<R>>, View
             let mut params = Bind::Params(Vec::with_capacity(R::KEYS.len()));
             R::bind_key(key, &mut params)?;
             let mut found = None;
-            session.each(&sql.load, params.params(), |row| {
+            session.each(&sql.load, params.params(), SOON, |row| {
                 found = Some(Box::new(R::read(row).map_err(bad)?));
                 Ok::<_, ViewError>(false)
             })?;

@@ -95,7 +95,7 @@ pub(crate) fn take<'a>(db: &Db, views: impl Iterator<Item = &'a dyn Folder>) -> 
     let tables = views.flat_map(|view| view.tables()).map(|name| format!("'{schema}{name}'"));
     let tables = tables.collect::<Vec<_>>().join(", ");
     session.batch(&format!(
-        "set local lock_timeout = '1s';
+        "set local lock_timeout = '1s'; set local idle_in_transaction_session_timeout = '60s';
          do $$ declare t text; begin
              foreach t in array array[{tables}] loop
                  if to_regclass(t) is not null then

@@ -2,7 +2,7 @@
 
 use std::{io::Write, process::Stdio};
 
-use api::accounts;
+use api::{accounts, config::Config};
 use reqwest::StatusCode;
 
 use super::kit::Browser;
@@ -38,7 +38,7 @@ async fn the_first_operator_is_made_on_a_page_with_the_printed_code_once() {
 
 #[tokio::test]
 async fn the_command_line_lets_an_account_sign_in() {
-    let mut app = TestApp::new().await;
+    let mut app = TestApp::in_folder(Config::default(), TestApp::clock_at_start()).await;
     let person = projections::private::Person { name: "Ada".into(), ..Default::default() };
     let by = app.app.by_system(domain::event::SystemPart::Cli, None);
     let ada = accounts::open(&app.app, person, vec![domain::account::Role::Owner], &by).await.unwrap();

@@ -50,7 +50,7 @@ impl Side {
         let asking = std::thread::spawn(move || {
             let mut packet = Vec::with_capacity(PACKET);
             let send = |packet| sender.send(packet).map_err(|e| ViewError::Storage(e.to_string()));
-            db.each::<ViewError>(&sql, Vec::new(), |row| {
+            db.scan::<ViewError>(&sql, |row| {
                 let bad = |e: BadColumn| ViewError::Storage(format!("{sql}: {e}"));
                 let values = (0..width).map(|_| row.take().map(|Any(value)| value).map_err(bad));
                 packet.push(values.collect::<Result<Row, _>>()?);

@@ -210,6 +210,6 @@ impl JournalReader {
     ) -> Result<(), E> {
         let sql = format!("select {} from {} {tail}", R::COLUMNS.join(", "), R::TABLE);
         let bad = |e: BadColumn| E::from(ViewError::BadRow { table: R::TABLE, why: e.to_string() });
-        self.db.each(&sql, Vec::new(), |row| show(R::read(row).map_err(bad)?).map(|()| true))
+        self.db.scan(&sql, |row| show(R::read(row).map_err(bad)?).map(|()| true))
     }
 }
