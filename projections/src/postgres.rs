@@ -234,18 +234,20 @@ impl Postgres {
         if self.floor(connection).await?.is_some() {
             return Ok(());
         }
-        let begun = "select to_regclass('_sqlx_migrations') is not null";
-        let tables = "select count(*) from pg_tables where schemaname = current_schema()";
+        // One statement, so that another node that begins at the same moment is seen whole or not at all.
+        let found = "select count(*), count(*) filter (where tablename = '_sqlx_migrations') > 0 from pg_tables \
+                     where schemaname = current_schema()";
         let ask = |e: sqlx::Error| self.failed(&e);
-        let begun: bool = sqlx::query_scalar(begun).fetch_one(&mut *connection).await.map_err(ask)?;
+        let (tables, begun): (i64, bool) =
+            sqlx::query_as(found).fetch_one(&mut *connection).await.map_err(ask)?;
         let ours = match begun {
-            // A first start that was cut off between two migrations.
+            // Another node begins, or a first start was cut off between two migrations.
             true => {
                 let first = "select exists (select from _sqlx_migrations where version = 1 and description = 'log') \
                              or not exists (select from _sqlx_migrations)";
                 sqlx::query_scalar(first).fetch_one(connection).await.map_err(ask)?
             }
-            false => sqlx::query_scalar::<_, i64>(tables).fetch_one(connection).await.map_err(ask)? == 0,
+            false => tables == 0,
         };
         let other = "it holds something else; make an empty database for Berth (nothing was changed)";
         if ours { Ok(()) } else { Err(self.failed(&other)) }

@@ -19,6 +19,8 @@
 mod placeholders;
 mod value;
 
+use std::time::Duration;
+
 use domain::key::Digest;
 use sqlx::{
     AssertSqlSafe, FromRow, PgPool, Postgres, SqlSafeStr, Sqlite, SqlitePool, Transaction, postgres::PgRow,
@@ -31,6 +33,13 @@ pub(crate) use value::Value;
 const MAX_REPEATS: u32 = 5;
 /// What PostgreSQL says then: a deadlock, or a conflict of transactions.
 const GIVEN_UP: [&str; 2] = ["40P01", "40001"];
+
+/// How long PostgreSQL may take for an answer: a host that is gone says nothing, and a lock is given up before.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn soon<T>(answer: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    tokio::time::timeout(PATIENCE, answer).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
 
 /// One database or the other; cheap to clone.
 #[derive(Debug, Clone)]
@@ -84,7 +93,7 @@ impl Store {
     pub async fn begin(&self) -> sqlx::Result<Tx> {
         match self {
             Self::Sqlite(pool) => pool.begin_with("begin immediate").await.map(Tx::Sqlite),
-            Self::Postgres(pool) => pool.begin().await.map(Tx::Postgres),
+            Self::Postgres(pool) => soon(pool.begin()).await.map(Tx::Postgres),
         }
     }
 
@@ -102,7 +111,7 @@ impl Tx {
     /// so that none waits for another in a circle.
     pub async fn alone(&mut self, name: &str) -> sqlx::Result<()> {
         let Self::Postgres(tx) = self else { return Ok(()) };
-        sqlx::query("select pg_advisory_xact_lock($1)").bind(lock_of(name)).execute(&mut **tx).await?;
+        soon(sqlx::query("select pg_advisory_xact_lock($1)").bind(lock_of(name)).execute(&mut **tx)).await?;
         Ok(())
     }
 
@@ -110,7 +119,7 @@ impl Tx {
     pub async fn commit(self) -> sqlx::Result<()> {
         match self {
             Self::Sqlite(tx) => tx.commit().await,
-            Self::Postgres(tx) => tx.commit().await,
+            Self::Postgres(tx) => soon(tx.commit()).await,
         }
     }
 }
@@ -172,12 +181,12 @@ impl Query {
                 self.for_sqlite()?.execute(&mut **tx).await.map(|done| done.rows_affected())
             }
             On::Tx(Tx::Postgres(tx)) => {
-                self.for_postgres()?.execute(&mut **tx).await.map(|done| done.rows_affected())
+                soon(self.for_postgres()?.execute(&mut **tx)).await.map(|done| done.rows_affected())
             }
             On::Store(Store::Postgres(pool)) => {
                 let mut repeats = 0;
                 loop {
-                    match self.for_postgres()?.execute(pool).await {
+                    match soon(self.for_postgres()?.execute(pool)).await {
                         Err(e) if repeats < MAX_REPEATS && was_given_up(&e) => repeats += 1,
                         done => return done.map(|done| done.rows_affected()),
                     }
@@ -191,8 +200,8 @@ impl Query {
         match on.into() {
             On::Store(Store::Sqlite(pool)) => read(self.for_sqlite()?.fetch_all(pool).await?),
             On::Tx(Tx::Sqlite(tx)) => read(self.for_sqlite()?.fetch_all(&mut **tx).await?),
-            On::Store(Store::Postgres(pool)) => read(self.for_postgres()?.fetch_all(pool).await?),
-            On::Tx(Tx::Postgres(tx)) => read(self.for_postgres()?.fetch_all(&mut **tx).await?),
+            On::Store(Store::Postgres(pool)) => read(soon(self.for_postgres()?.fetch_all(pool)).await?),
+            On::Tx(Tx::Postgres(tx)) => read(soon(self.for_postgres()?.fetch_all(&mut **tx)).await?),
         }
     }
 

@@ -103,6 +103,14 @@ impl EventLog for SqliteLog {
         }
     }
 
+    async fn bring(&self, append: Append) -> Result<Option<Appended>, AppendError> {
+        check(&append)?;
+        match &self.writer {
+            Some(writer) => writer.among_others(append).await.map(Some),
+            None => Err(AppendError::Fatal("it was opened for reading only".into())),
+        }
+    }
+
     async fn read_stream(
         &self,
         stream: &StreamName,

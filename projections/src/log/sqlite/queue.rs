@@ -80,9 +80,14 @@ impl Queue {
 
     /// Appends; the append has been checked.
     pub async fn append(&self, append: Append) -> Answer {
-        if let Some(answer) = self.alone(&append) {
-            return answer;
+        match self.alone(&append) {
+            Some(answer) => answer,
+            None => self.among_others(append).await,
         }
+    }
+
+    /// Appends in one transaction with what else waits, even if nothing does yet; the append has been checked.
+    pub async fn among_others(&self, append: Append) -> Answer {
         let (reply, answer) = oneshot::channel();
         self.sender.try_send(Message::Append(append, reply)).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => AppendError::Overloaded,
