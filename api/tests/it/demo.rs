@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     process::{Command, Stdio},
+    sync::{Mutex, PoisonError},
 };
 
 use fixtures::kurrent::Cluster;
@@ -12,6 +13,9 @@ use crate::{app::TestApp, crash::BERTH};
 
 /// Runs `berth` in a folder, with what names its stores.
 fn berth(folder: &std::path::Path, stores: &[String], arguments: &[&str]) -> String {
+    // Demos that begin at the same moment find the same ports free.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = arguments.contains(&"demo").then(|| ONE.lock().unwrap_or_else(PoisonError::into_inner));
     let mut command = Command::new(BERTH);
     command.args(arguments).arg("--data").arg(folder).args(stores).stdin(Stdio::null());
     let output = command.output().unwrap();
